@@ -1,0 +1,61 @@
+"""The plan covers the domain once, and does not depend on anything but the domain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xdeepr.errors import OptionError
+from xdeepr.plan import make_plan
+
+sizes = st.integers(8, 300)
+
+
+@given(height=sizes, width=sizes, tile=st.integers(8, 96), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_cores_cover_every_pixel_once(height, width, tile, data):
+    overlap = data.draw(st.integers(0, min(tile, height, width) // 2))
+    block = data.draw(st.integers(8, 400))
+    plan = make_plan((height, width), tile=(tile, tile), overlap=overlap, block=block)
+    covered = np.zeros((height, width), int)
+    for _, _, part in plan.blocks():
+        covered[part.y.core.slice, part.x.core.slice] += 1
+        y, x = part.core_in_window()
+        assert (y.stop - y.start, x.stop - x.start) == (len(part.y.core), len(part.x.core))
+        assert part.y.window.start <= part.y.core.start
+        assert part.y.core.stop <= part.y.window.stop <= height
+        tiles = np.zeros(part.shape, int)
+        for ty, tx in part.tiles():
+            assert (len(ty), len(tx)) == plan.tile
+            tiles[ty.slice, tx.slice] += 1
+        assert (tiles[y, x] >= 1).all()
+    assert (covered == 1).all()
+    assert tuple(map(sum, plan.chunks)) == (height, width)
+
+
+def test_blocks_share_the_tiles_of_the_whole_domain():
+    whole = make_plan((300, 300), tile=(64, 64), overlap=16, block=4096)
+    parts = make_plan((300, 300), tile=(64, 64), overlap=16, block=64)
+    everywhere = set(whole.y[0].tiles)
+    assert len(parts.y) > 1
+    for segment in parts.y:
+        assert set(segment.tiles) <= everywhere
+        # all tiles that reach into the core are there
+        assert {t for t in everywhere if t.start < segment.core.stop and t.stop > segment.core.start} == set(segment.tiles)  # fmt: skip
+
+
+def test_small_domain_is_one_tile():
+    plan = make_plan((40, 48), tile=(64, 64), overlap=16)
+    ((_, _, block),) = plan.blocks()
+    assert list(block.tiles()) == [(block.y.core, block.x.core)]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [({"tile": (0, 8), "overlap": 0}, "tile"), ({"tile": (32, 32), "overlap": 17}, "overlap")],
+)
+def test_bad_sizes_are_refused(options, word):
+    with pytest.raises(OptionError, match=word):
+        make_plan((100, 100), **options)

@@ -1,0 +1,67 @@
+"""Deep-learning downscaling of gridded climate data, as an xarray accessor.
+
+``import xdeepr`` registers ``.deepr`` on Dataset and DataArray and imports neither torch nor
+dask; each function loads what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from xdeepr import errors
+from xdeepr._version import __version__
+from xdeepr.accessor import DeeprDataArrayAccessor, DeeprDatasetAccessor
+from xdeepr.errors import XdeeprError
+
+if TYPE_CHECKING:
+    from xdeepr.checkpoint import load
+    from xdeepr.coarsening import coarsen
+    from xdeepr.downscaler import Downscaler
+    from xdeepr.downscaling import downscale
+    from xdeepr.solvers import Sampler
+    from xdeepr.training import fit
+    from xdeepr.verification import verify
+
+_LAZY = {
+    "Downscaler": "xdeepr.downscaler",
+    "Sampler": "xdeepr.solvers",
+    "coarsen": "xdeepr.coarsening",
+    "downscale": "xdeepr.downscaling",
+    "fit": "xdeepr.training",
+    "load": "xdeepr.checkpoint",
+    "verify": "xdeepr.verification",
+}
+_SUBMODULES = ("datasets", "plotting", "synthetic")
+
+__all__ = [
+    "DeeprDataArrayAccessor",
+    "DeeprDatasetAccessor",
+    "Downscaler",
+    "Sampler",
+    "XdeeprError",
+    "__version__",
+    "coarsen",
+    "datasets",
+    "downscale",
+    "errors",
+    "fit",
+    "load",
+    "plotting",
+    "synthetic",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    if name in _SUBMODULES:
+        return import_module(f"xdeepr.{name}")
+    raise AttributeError(f"module 'xdeepr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the lazy names too."""
+    return sorted(__all__)

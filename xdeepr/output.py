@@ -1,0 +1,129 @@
+"""From an array of numbers to a CF-compliant dataset on the HR grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.card import Quantity
+from xdeepr.grid import Grid, as_user_order
+
+CONVENTIONS = "CF-1.11"
+
+REALIZATION_ATTRS = {
+    "standard_name": "realization",
+    "long_name": "ensemble member",
+    "units": "1",
+    "axis": "E",
+}
+
+_STALE_ATTRS = frozenset(
+    # they describe the numbers or the grid of the input file, not of the result
+    [
+        "_FillValue",
+        "missing_value",
+        "scale_factor",
+        "add_offset",
+        "valid_range",
+        "valid_min",
+        "valid_max",
+        "actual_range",
+    ]
+) | {"grid_mapping", "coordinates", "ancillary_variables", "cell_measures"}
+
+
+def cf_dataset(
+    values: da.Array,
+    source: xr.Dataset,
+    *,
+    axes: cf.Axes,
+    grid: Grid,
+    predictands: Sequence[Quantity],
+    with_realization: bool,
+    provenance: Mapping[str, Any],
+) -> xr.Dataset:
+    """Dress the output of the blocks in coordinates and attributes.
+
+    Parameters
+    ----------
+    values : dask.array.Array
+        Shape (realization, time, predictand, y, x), y and x ascending.
+    source : xarray.Dataset
+        The LR dataset: its time coordinates, orientation and history are carried on.
+    axes : Axes
+        Its axes.
+    grid : Grid
+        The HR grid.
+    predictands : sequence of Quantity
+        Names, units and attributes of the output.
+    with_realization : bool
+        Keep the dimension ``realization``.
+    provenance : mapping
+        Global attributes; ``history`` is one line without date.
+
+    Returns
+    -------
+    xarray.Dataset
+    """
+    time = [axes.time] if axes.time is not None else []
+    coords = _time_coordinates(source, axes)
+    if with_realization:
+        index = np.arange(values.shape[0], dtype=np.int32)
+        coords["realization"] = xr.Variable("realization", index, REALIZATION_ATTRS)
+    fields = {}
+    for number, quantity in enumerate(predictands):
+        data = values[:, :, number]
+        dims = ["realization", *time, grid.y.name, grid.x.name]
+        if not time:
+            data = data[:, 0]
+        if not with_realization:
+            data, dims = data[0], dims[1:]
+        field = xr.DataArray(data, dims=dims, attrs=_field_attrs(source, quantity, grid))
+        fields[quantity.name] = as_user_order(field, grid)
+    ds = xr.Dataset(fields, coords)
+    horizontal = {name: variable for name, variable in grid.coordinates().items()}
+    ds = ds.assign_coords(horizontal)
+    bounds = [v.attrs["bounds"] for v in ds.variables.values() if "bounds" in v.attrs]
+    mapping = [grid.mapping[0]] if grid.mapping else []
+    ds = ds.reset_coords([n for n in [*bounds, *mapping] if n in ds.coords])
+    ds.attrs = {**source.attrs, "Conventions": CONVENTIONS, **provenance}
+    ds.attrs["history"] = cf.append_history(source.attrs, provenance["history"])["history"]
+    return ds
+
+
+def _time_coordinates(source: xr.Dataset, axes: cf.Axes) -> dict[str, xr.Variable]:
+    """Return the coordinates that do not depend on the horizontal grid, and time bounds."""
+    horizontal = {axes.y, axes.x}
+    kept = {
+        str(name): coord.variable
+        for name, coord in source.coords.items()
+        if not horizontal & set(coord.dims) and set(coord.dims) <= {axes.time}
+    }
+    if axes.time is not None and axes.time in kept:
+        time = kept[axes.time]
+        bounds = time.attrs.get("bounds", time.encoding.get("bounds"))
+        if bounds in source.variables:
+            kept[bounds] = source.variables[bounds]
+        elif bounds is not None:
+            kept[axes.time] = time.copy(deep=False)
+            kept[axes.time].attrs.pop("bounds", None)
+    mapping_names = {
+        v.attrs.get("grid_mapping", v.encoding.get("grid_mapping"))
+        for v in source.variables.values()
+    }
+    return {name: v for name, v in kept.items() if name not in mapping_names}
+
+
+def _field_attrs(source: xr.Dataset, quantity: Quantity, grid: Grid) -> dict[str, Any]:
+    """Return the attributes of an output variable."""
+    attrs = dict(source[quantity.name].attrs) if quantity.name in source else {}
+    attrs = {k: v for k, v in attrs.items() if k not in _STALE_ATTRS and not k.startswith("GRIB_")}
+    attrs |= {**quantity.attrs, "units": quantity.units}
+    if grid.mapping is not None:
+        attrs["grid_mapping"] = grid.mapping[0]
+    return attrs

@@ -1,0 +1,172 @@
+"""The frozen list of tiles and blocks, made before anything is computed.
+
+Integer geometry only: no arrays, no torch, no xarray. Positions count HR pixels from the low
+corner of the whole output domain, so the plan never depends on dask chunks.
+
+A *tile* is the window the network sees at once. A *block* is what one dask task computes: it
+owns a *core* of the output and works on all tiles that touch the core, so the tiles that
+reach over its border are its halo.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xdeepr.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Span:
+    """Half-open interval of pixels ``[start, stop)`` along one axis."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def shift(self, by: int) -> Span:
+        """Return the span moved by a number of pixels."""
+        return Span(self.start + by, self.stop + by)
+
+    @property
+    def slice(self) -> slice:
+        """The span as a slice."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A block along one axis: its core and the tiles that touch it."""
+
+    core: Span
+    tiles: tuple[Span, ...]
+
+    @property
+    def window(self) -> Span:
+        """Everything the block works on: the union of its tiles."""
+        return Span(self.tiles[0].start, self.tiles[-1].stop)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block in the plane."""
+
+    y: Segment
+    x: Segment
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the window in pixels."""
+        return len(self.y.window), len(self.x.window)
+
+    def tiles(self) -> Iterator[tuple[Span, Span]]:
+        """Yield the (y, x) spans of all tiles, relative to the window."""
+        for y in self.y.tiles:
+            for x in self.x.tiles:
+                yield y.shift(-self.y.window.start), x.shift(-self.x.window.start)
+
+    def core_in_window(self) -> tuple[slice, slice]:
+        """Return the (y, x) slices of the core, relative to the window."""
+        y = self.y.core.shift(-self.y.window.start)
+        x = self.x.core.shift(-self.x.window.start)
+        return y.slice, x.slice
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a domain is divided into blocks and tiles.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the output domain in pixels.
+    tile : tuple of int
+        Height and width of a tile.
+    overlap : int
+        Pixels that neighbouring tiles share (more next to the high edge of the domain, where
+        the last tile is moved inwards).
+    y, x : tuple of Segment
+        The blocks along each axis.
+    """
+
+    shape: tuple[int, int]
+    tile: tuple[int, int]
+    overlap: int
+    y: tuple[Segment, ...]
+    x: tuple[Segment, ...]
+
+    def blocks(self) -> Iterator[tuple[int, int, Block]]:
+        """Yield (row, column, block) for all blocks."""
+        for row, y in enumerate(self.y):
+            for column, x in enumerate(self.x):
+                yield row, column, Block(y, x)
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes of the cores along y and x, as dask writes chunks."""
+        return tuple(len(s.core) for s in self.y), tuple(len(s.core) for s in self.x)
+
+
+def make_plan(
+    shape: tuple[int, int],
+    *,
+    tile: tuple[int, int],
+    overlap: int,
+    block: int = 1024,
+) -> Plan:
+    """Divide a domain into tiles and blocks.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the output domain in pixels.
+    tile : tuple of int
+        Wanted height and width of a tile; a tile never exceeds the domain.
+    overlap : int
+        Pixels that neighbouring tiles share.
+    block : int, default: 1024
+        Greatest edge of a block's core in pixels, rounded down to whole tiles (at least one).
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    OptionError
+        If tile or overlap are not positive, or the overlap is not smaller than half a tile.
+    """
+    if min(tile) < 1 or overlap < 0 or block < 1:
+        raise OptionError(
+            f"tile={tile}, overlap={overlap}, block={block}: sizes are in pixels and must be"
+            " positive (overlap may be 0)."
+        )
+    sizes = tuple(min(t, n) for t, n in zip(tile, shape, strict=True))
+    for size, n, axis in zip(sizes, shape, "yx", strict=True):
+        if size < n and 2 * overlap > size:
+            raise OptionError(
+                f"overlap={overlap} pixels is more than half of the tile along {axis}"
+                f" ({size} pixels): choose overlap <= {size // 2} or a larger tile."
+            )
+    segments = [_segments(n, s, overlap, block) for n, s in zip(shape, sizes, strict=True)]
+    return Plan(shape, (sizes[0], sizes[1]), overlap, segments[0], segments[1])
+
+
+def _segments(length: int, tile: int, overlap: int, block: int) -> tuple[Segment, ...]:
+    """Divide one axis: tiles at a fixed stride, cores cut in the middle of an overlap."""
+    stride = tile - overlap if tile < length else tile
+    count = max(1, math.ceil((length - tile) / stride) + 1)
+    tiles = [Span(min(i * stride, length - tile), 0) for i in range(count)]
+    tiles = [Span(t.start, t.start + tile) for t in tiles]
+    per_block = max(1, block // stride)
+    cuts = [0]
+    for first in range(per_block, count, per_block):
+        cuts.append((tiles[first].start + tiles[first - 1].stop) // 2)
+    cuts.append(length)
+    return tuple(
+        Segment(Span(a, b), tuple(t for t in tiles if t.start < b and t.stop > a))
+        for a, b in zip(cuts, cuts[1:], strict=False)
+    )

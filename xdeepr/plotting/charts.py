@@ -1,0 +1,206 @@
+"""Bars of scores, rank histograms and training curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from xdeepr.errors import VariableError
+from xdeepr.plotting.figure import COLOURS, new_figure, open_frame
+from xdeepr.verification.report import check_scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SCORE_TICKS = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "crps": "CRPS",
+    "crps_fair": "fair\nCRPS",
+    "bias": "bias",
+    "pearson_r": "correlation",
+    "spread_skill_ratio": "spread–\nskill",
+}
+_ERROR_SCORES = ("rmse", "mae", "crps", "crps_fair", "bias")
+_RATIO_SCORES = ("pearson_r", "spread_skill_ratio")
+_TRAINING_COLUMNS = ("step", "train_loss", "validation_loss", "learning_rate")
+
+
+def plot_scores(scores: xr.Dataset) -> Figure:
+    """Draw the scores of each system as bars, and the rank histograms where there are any.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Result of :func:`xdeepr.verification.verify` over all dimensions. Of several variables
+        there is one row each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        For each variable the errors in its units, the dimensionless scores, and ranks.
+
+    Raises
+    ------
+    OptionError
+        If the dataset holds no scores, or they are maps or series.
+    """
+    check_scores(scores)
+    rows = [scores]
+    if "variable" in scores.dims:
+        rows = [scores.isel(variable=i) for i in range(scores.sizes["variable"])]
+    ranked = "rank_histogram" in scores
+    ratios = [3.2, 1.6, 2.4] if ranked else [3.2, 1.6]
+    figure = new_figure((3.6 * sum(ratios) / 2.4, 3.2 * len(rows)))
+    axes = figure.subplots(len(rows), len(ratios), squeeze=False, width_ratios=ratios)
+    for row, part in zip(axes, rows, strict=True):
+        name = str(part["variable"].item()) if "variable" in part.coords else "score"
+        units = _score_units(part)
+        errors = [s for s in _ERROR_SCORES if s in part]
+        _bars(row[0], part, errors, f"{name} / {units}" if units else name)
+        _bars(row[1], part, [s for s in _RATIO_SCORES if s in part], "score / 1")
+        row[1].axhline(1.0, color="0.3", linewidth=0.8, linestyle=":")
+        if ranked:
+            _ranks(row[2], part["rank_histogram"])
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def plot_rank_histogram(scores: xr.Dataset | xr.DataArray) -> Figure:
+    """Draw how often the reference falls on each rank among the realizations.
+
+    Flat: reference and realizations are exchangeable. U-shaped: too little spread. Sloped: bias.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Result of :func:`xdeepr.verification.verify`, or its ``rank_histogram``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel for each variable, with the flat histogram as a line.
+
+    Raises
+    ------
+    VariableError
+        If there is no rank histogram, because nothing verified was an ensemble.
+    """
+    if isinstance(scores, xr.Dataset):
+        if "rank_histogram" not in scores:
+            raise VariableError(
+                "scores has no 'rank_histogram': no system was an ensemble. Downscale with "
+                "members=... and verify that."
+            )
+        scores = scores["rank_histogram"]
+    parts = [scores]
+    if "variable" in scores.dims:
+        parts = [scores.isel(variable=i) for i in range(scores.sizes["variable"])]
+    figure = new_figure((4.5 * len(parts), 3.2))
+    axes = figure.subplots(1, len(parts), squeeze=False, sharey=True)
+    for ax, part in zip(axes.flat, parts, strict=True):
+        _ranks(ax, part)
+        if "variable" in part.coords:
+            ax.set_title(str(part["variable"].item()))
+    return figure
+
+
+def plot_training(history: Any) -> Figure:
+    """Draw the training curve: losses and learning rate against the step.
+
+    Parameters
+    ----------
+    history : xarray.Dataset, pandas.DataFrame or mapping
+        Dataset, DataFrame or mapping with the columns ``step``, ``train_loss`` and, where there
+        are any, ``validation_loss`` (NaN where it was not evaluated) and ``learning_rate``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Losses above (logarithmic), learning rate below.
+
+    Raises
+    ------
+    VariableError
+        If ``step`` or ``train_loss`` is missing.
+    """
+    columns = {name: _column(history, name) for name in _TRAINING_COLUMNS}
+    missing = [name for name in ("step", "train_loss") if columns[name] is None]
+    if missing:
+        raise VariableError(
+            f"history has no column {', '.join(map(repr, missing))}. Pass the history of a "
+            "fitted Downscaler, or rename the columns."
+        )
+    step, rate = columns["step"], columns["learning_rate"]
+    assert step is not None
+    ratios = [3.0] if rate is None else [3.0, 1.0]
+    figure = new_figure((6.5, 3.4 if rate is None else 4.4))
+    axes = figure.subplots(len(ratios), 1, squeeze=False, sharex=True, height_ratios=ratios)[:, 0]
+    for name, colour in (("train_loss", COLOURS[1]), ("validation_loss", COLOURS[0])):
+        values = columns[name]
+        if values is None or not np.isfinite(values).any():
+            continue
+        known = np.isfinite(values)
+        marker = "o" if known.sum() < 60 and name == "validation_loss" else None
+        label = name.removesuffix("_loss").replace("train", "training")
+        axes[0].plot(step[known], values[known], color=colour, marker=marker, ms=3, label=label)
+    axes[0].set(yscale="log", ylabel="loss / 1")
+    axes[0].legend(frameon=False)
+    if rate is not None:
+        axes[1].plot(step, rate, color=COLOURS[2])
+        axes[1].set(ylabel="learning rate / 1", ylim=(0, None))
+    axes[-1].set_xlabel("training step")
+    for ax in axes:
+        open_frame(ax)
+    return figure
+
+
+def _bars(ax: Axes, scores: xr.Dataset, names: Sequence[str], label: str) -> None:
+    systems = [str(s) for s in scores["system"].values]
+    width = 0.8 / len(systems)
+    for i, system in enumerate(systems):
+        heights = [float(scores[name].sel(system=system)) for name in names]
+        left = np.arange(len(names)) + (i - (len(systems) - 1) / 2) * width
+        ax.bar(left, heights, 0.94 * width, color=COLOURS[i % len(COLOURS)], label=system)
+    ax.axhline(0.0, color="0.3", linewidth=0.8)
+    ax.set_xticks(range(len(names)), [_SCORE_TICKS[name] for name in names])
+    ax.set_ylabel(label)
+    open_frame(ax)
+
+
+def _ranks(ax: Axes, histogram: xr.DataArray) -> None:
+    for i, system in enumerate(str(s) for s in histogram["system"].values):
+        known = histogram.sel(system=system).dropna("rank")
+        if known.sizes["rank"] == 0:  # not an ensemble
+            continue
+        edges = np.append(known["rank"].values - 0.5, known["rank"].values[-1] + 0.5)
+        colour = COLOURS[i % len(COLOURS)]
+        if i == 0:  # more fillings would hide one another
+            ax.stairs(known.values, edges, fill=True, color=colour, alpha=0.35)
+        ax.stairs(known.values, edges, color=colour, linewidth=1.2, label=system)
+        ax.hlines(1 / known.sizes["rank"], edges[0], edges[-1], "0.2", ":", linewidth=1)
+    ax.set_xlabel("rank of the reference / 1")
+    ax.set_ylabel("relative frequency / 1")
+    ax.set_ylim(0, None)
+    ax.locator_params(axis="x", integer=True)
+    open_frame(ax)
+
+
+def _score_units(scores: xr.Dataset) -> str:
+    if "units" in scores.coords:
+        return str(scores["units"].item())
+    return str(scores["rmse"].attrs.get("units", "")) if "rmse" in scores else ""
+
+
+def _column(history: Any, name: str) -> np.ndarray | None:
+    """Return a column of a Dataset, DataFrame or mapping as floats, or None without it."""
+    if name not in history:
+        coords = getattr(history, "coords", {})
+        if name not in coords:
+            return None
+    return np.asarray(history[name], dtype=float)

@@ -1,0 +1,106 @@
+"""Cut tiles out of a block and blend them back with tapered weights.
+
+At every denoising step the tiles of a block are denoised on their own and fused by a weighted
+mean (MultiDiffusion; Bar-Tal et al., 2023, arXiv:2302.08113), so that all of them follow one
+common trajectory and no border between tiles can form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from xdeepr.plan import Block, Plan, Span
+
+Window = tuple[slice, slice]
+TileFunction = Callable[[torch.Tensor, Sequence[tuple[int, Window]]], torch.Tensor]
+
+
+def taper(span: Span, length: int, overlap: int) -> torch.Tensor:
+    """Return the weights of a tile along one axis.
+
+    They rise linearly over the overlap on each side that has a neighbour and are 1 elsewhere;
+    they never vanish.
+
+    Parameters
+    ----------
+    span : Span
+        The tile, in pixels of the whole domain.
+    length : int
+        Size of the whole domain.
+    overlap : int
+        Pixels that neighbouring tiles share.
+
+    Returns
+    -------
+    torch.Tensor
+        float32, shape (len(span),).
+    """
+    weights = torch.ones(len(span))
+    ramp = (torch.arange(overlap) + 0.5) / max(overlap, 1)
+    if span.start > 0 and overlap:
+        weights[:overlap] *= ramp
+    if span.stop < length and overlap:
+        weights[-overlap:] *= ramp.flip(0)
+    return weights
+
+
+def tile_weights(block: Block, plan: Plan) -> list[torch.Tensor]:
+    """Return for each tile of a block its weights, normalized to sum to 1 at every pixel.
+
+    Parameters
+    ----------
+    block : Block
+        The block whose tiles are meant.
+    plan : Plan
+        The plan the block belongs to.
+
+    Returns
+    -------
+    list of torch.Tensor
+        float32, shape (tile height, tile width), in the order of :meth:`Block.tiles`.
+    """
+    rows = [taper(span, plan.shape[0], plan.overlap) for span in block.y.tiles]
+    columns = [taper(span, plan.shape[1], plan.overlap) for span in block.x.tiles]
+    raw = [row[:, None] * column for row in rows for column in columns]
+    total = torch.zeros(block.shape)
+    for weights, (y, x) in zip(raw, block.tiles(), strict=True):
+        total[y.slice, x.slice] += weights
+    return [w / total[y.slice, x.slice] for w, (y, x) in zip(raw, block.tiles(), strict=True)]
+
+
+def fuse(
+    function: TileFunction, x: torch.Tensor, block: Block, plan: Plan, *, batch_size: int
+) -> torch.Tensor:
+    """Apply a function to all tiles of all samples and blend the results.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(tiles, places)`` maps tiles (n, V, h, w) to an equally shaped tensor; the n
+        `places` are (sample index, (y slice, x slice)) and say where each tile was cut.
+    x : torch.Tensor
+        Shape (N, V, H, W), the window of the block.
+    block, plan
+        The geometry.
+    batch_size : int
+        Greatest number of tiles in one call.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape of `x`.
+    """
+    windows = [(y.slice, x_.slice) for y, x_ in block.tiles()]
+    weights = [w.to(x) for w in tile_weights(block, plan)]
+    jobs = [(sample, number) for sample in range(x.shape[0]) for number in range(len(windows))]
+    out = torch.zeros_like(x)
+    for first in range(0, len(jobs), batch_size):
+        batch = jobs[first : first + batch_size]
+        places = [(sample, windows[number]) for sample, number in batch]
+        tiles = torch.stack([x[sample][:, y, x_] for sample, (y, x_) in places])
+        for result, (sample, number) in zip(function(tiles, places), batch, strict=True):
+            y, x_ = windows[number]
+            out[sample][:, y, x_] += result * weights[number]
+    return out

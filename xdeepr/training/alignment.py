@@ -1,0 +1,192 @@
+"""Bring predictors and labels together: variables, units, grids, times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.card import Quantity
+from xdeepr.conditioning import describe, stack_fields
+from xdeepr.errors import AxisError, OptionError, VariableError
+from xdeepr.grid import Grid, Margin, grid_of, relate
+
+XarrayObject = xr.Dataset | xr.DataArray
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Predictors and labels at the times they share.
+
+    Parameters
+    ----------
+    lr, hr : xarray.DataArray
+        float32, dims (time, channel, y, x), ascending.
+    time : xarray.DataArray
+        The times.
+    predictors, predictands : tuple of Quantity
+        What the channels are.
+    base : tuple of int
+        For each predictand, the predictor that is its coarse version.
+    lr_grid, hr_grid : Grid
+        The grids.
+    factor, margin
+        How they nest.
+    """
+
+    lr: xr.DataArray
+    hr: xr.DataArray
+    time: xr.DataArray
+    predictors: tuple[Quantity, ...]
+    predictands: tuple[Quantity, ...]
+    base: tuple[int, ...]
+    lr_grid: Grid
+    hr_grid: Grid
+    factor: int
+    margin: Margin
+
+    def at(self, times: slice) -> Aligned:
+        """Return a part of the period."""
+        dim = self.time.dims[0]
+        return replace(
+            self,
+            lr=self.lr.isel({self.lr.dims[0]: times}),
+            hr=self.hr.isel({self.hr.dims[0]: times}),
+            time=self.time.isel({dim: times}),
+        )
+
+
+def align(
+    predictors: XarrayObject, labels: XarrayObject, variables: Sequence[str] | None = None
+) -> Aligned:
+    """Bring predictors and labels together; nothing is computed.
+
+    Parameters
+    ----------
+    predictors, labels : xarray.Dataset or xarray.DataArray
+        As given to :func:`xdeepr.fit`.
+    variables : sequence of str, optional
+        Labels to learn.
+
+    Returns
+    -------
+    Aligned
+
+    Raises
+    ------
+    AxisError
+        If an axis is missing or no time is shared.
+    VariableError
+        If it is not clear which variables are meant.
+    GridError
+        If the grids do not nest.
+    """
+    lr_ds, hr_ds = as_named_dataset(predictors), as_named_dataset(labels)
+    lr_grid, hr_grid = grid_of(lr_ds), grid_of(hr_ds)
+    factor, margin = relate(lr_grid, hr_grid)
+    lr_ds, hr_ds, time = share_times(lr_ds, hr_ds)
+    predictands = tuple(describe(hr_ds[name]) for name in _label_names(hr_ds, variables))
+    inputs, base = _match_predictors(lr_ds, predictands)
+    return Aligned(
+        stack_fields(lr_ds, inputs, role="predictor"),
+        stack_fields(hr_ds, predictands, role="label"),
+        time, inputs, predictands, base, lr_grid, hr_grid, factor, margin,
+    )  # fmt: skip
+
+
+def as_named_dataset(obj: XarrayObject) -> xr.Dataset:
+    """Return a dataset; a DataArray without a name is called "field"."""
+    if isinstance(obj, xr.Dataset):
+        return obj
+    return obj.to_dataset(name=obj.name if obj.name is not None else "field")
+
+
+def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, xr.DataArray]:
+    """Return both datasets at the times they share, and the times.
+
+    Raises
+    ------
+    AxisError
+        If one has no time dimension, or they share no time.
+    """
+    dims = []
+    for ds, role in ((lr, "predictors"), (hr, "labels")):
+        axes = cf.find_axes(ds)
+        if axes.time is None:
+            raise AxisError(
+                f"the {role} have no time dimension: training needs fields at several times;"
+                " add one with ds.expand_dims if a single field is meant."
+            )
+        cf.check_time(ds, axes)
+        dims.append(axes.time)
+    ours, theirs = lr.indexes[dims[0]], hr.indexes[dims[1]]
+    same_kind = type(ours) is type(theirs)
+    shared = ours.intersection(theirs) if same_kind else ours[:0]
+    if shared.size == 0:
+        raise AxisError(
+            f"predictors ({ours[0]} to {ours[-1]}) and labels ({theirs[0]} to {theirs[-1]}) share no"
+            f" time{'' if same_kind else ' because their calendars differ'}: select the same period"
+            " and the same hours, or convert one with ds.convert_calendar."
+        )
+    lr, hr = lr.sel({dims[0]: shared}), hr.sel({dims[1]: shared})
+    return lr, hr, hr[dims[1]]
+
+
+def _label_names(ds: xr.Dataset, variables: Sequence[str] | None) -> list[str]:
+    """Return the names of the labels to learn."""
+    if variables is None:
+        return [cf.select_variable(ds, role="label")]
+    if isinstance(variables, str) or not variables:
+        raise OptionError(f"variables={variables!r}: give a list of names, for example ['t2m'].")
+    missing = sorted(set(variables) - set(map(str, ds.data_vars)))
+    if missing:
+        raise VariableError(
+            f"variables: the labels hold no {missing[0]!r}. They hold"
+            f" {', '.join(cf.spatial_variables(ds, cf.find_axes(ds)))}."
+        )
+    return list(variables)
+
+
+def _match_predictors(
+    ds: xr.Dataset, predictands: Sequence[Quantity]
+) -> tuple[tuple[Quantity, ...], tuple[int, ...]]:
+    """Find the coarse version of each predictand; it is read in the predictand's units.
+
+    All other spatial variables of the dataset are predictors too.
+    """
+    names = cf.spatial_variables(ds, cf.find_axes(ds))
+    if not names:
+        raise VariableError("the predictors hold no variable with both horizontal dimensions.")
+    base = []
+    for quantity in predictands:
+        name = cf.select_variable(
+            ds, name=quantity.name, standard_name=quantity.standard_name, role="predictor"
+        )
+        base.append(names.index(name))
+    inputs = []
+    for number, name in enumerate(names):
+        described = describe(ds[name])
+        if number in base:
+            described = replace(described, units=predictands[base.index(number)].units)
+        inputs.append(described)
+    return tuple(inputs), tuple(base)
+
+
+def fingerprint(pairs: Any) -> str:
+    """Return a hash of the shapes and of some values of the training data.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Training data; the first and the last time are read.
+    """
+    digest = hashlib.sha256(repr((pairs.lr.shape, pairs.hr.shape)).encode())
+    for array in (pairs.lr, pairs.hr):
+        ends = np.asarray(array[[0, -1]], dtype=np.float32)
+        digest.update(np.ascontiguousarray(ends).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,309 @@
+"""The training loop: batches in, averaged weights and a training curve out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from xdeepr.card import Diffusion
+from xdeepr.errors import TrainingError
+from xdeepr.normalization import Normalization
+from xdeepr.training.batches import Batch, Draw, Pairs, window_at
+from xdeepr.training.ema import PowerEMA
+from xdeepr.training.losses import denoising_loss, draw_noise
+from xdeepr.training.settings import Settings
+
+_EVALUATIONS = 40
+"""About how often a run of known length looks at its validation part."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands; everything but the tensors that a resumed run needs.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    elapsed : float
+        Seconds of training so far, over all sessions.
+    best : float
+        Lowest validation loss.
+    stale : int
+        Evaluations since then.
+    curve : list of dict
+        The training curve.
+    running : float
+        Running mean of the training loss.
+    """
+
+    step: int = 0
+    elapsed: float = 0.0
+    best: float = math.inf
+    stale: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    running: float = math.nan
+
+
+class Trainer:
+    """Train one network on one set of pairs.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network, on its device.
+    pairs : Pairs
+        Training data.
+    validation : Pairs or None
+        Validation data.
+    draw : Draw
+        Which windows each step sees.
+    normalization : dict of str to Normalization
+        For "predictors", "residual" and "covariates".
+    diffusion : Diffusion
+        Noise levels.
+    settings : Settings
+        Length and rates.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        pairs: Pairs,
+        validation: Pairs | None,
+        draw: Draw,
+        normalization: dict[str, Normalization],
+        diffusion: Diffusion,
+        settings: Settings,
+    ) -> None:
+        self.network, self.pairs, self.draw = network, pairs, draw
+        self.normalization, self.diffusion, self.settings = normalization, diffusion, settings
+        self.device = next(network.parameters()).device
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            betas=(0.9, 0.99),
+        )
+        self.ema = PowerEMA(network)
+        self.best = {k: v.clone() for k, v in self.ema.weights.items()}
+        self.progress = Progress()
+        self.limit = settings.step_limit(draw.steps_per_epoch)
+        self.precision = _dtype(settings.precision, self.device)
+        self.held_out = [] if validation is None else self._held_out(validation)
+
+    # --- the loop -------------------------------------------------------------------------
+
+    def run(self, *, show: bool = True, keep: Path | None = None) -> dict[str, torch.Tensor]:
+        """Train until a limit is reached or the validation loss stops falling.
+
+        Parameters
+        ----------
+        show : bool
+            Draw a progress bar.
+        keep : pathlib.Path, optional
+            Folder in which the state is kept at every evaluation, to resume from.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            Averaged weights of the best evaluation (of the end, without a validation part).
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite; names the variables and times of the batch.
+        """
+        from xdeepr.training.state import save_state
+
+        progress, started = self.progress, time.monotonic() - self.progress.elapsed
+        with _own_randomness(self.device), _bar(self.limit, progress.step, show) as bar:
+            while not self._finished():
+                progress.running = self._smooth(self._step())
+                progress.step += 1
+                progress.elapsed = time.monotonic() - started
+                self.ema.update(self.network, progress.step)
+                if self._is_time_to_evaluate():
+                    self._evaluate()
+                    if keep is not None:
+                        save_state(self, keep)
+                bar.update()
+                bar.set_postfix(self._postfix(), refresh=False)
+            if not progress.curve or progress.curve[-1]["step"] != progress.step:
+                self._evaluate()
+                if keep is not None:
+                    save_state(self, keep)
+        return self.best if self.held_out else self.ema.weights
+
+    def _step(self) -> float:
+        """Do one step of the optimizer and return its loss."""
+        step, settings = self.progress.step, self.settings
+        batch = self.pairs.batch(self.draw.places(step), self.normalization)
+        torch.manual_seed(int(self.draw.generator(2, step).integers(2**62)))  # for dropout
+        sigma, noise = draw_noise(
+            self.draw.generator(3, step), tuple(batch.residual.shape), self.diffusion
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.network.train()
+        loss = self._losses(self.network, batch, sigma, noise).mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(batch, value)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.optimizer.step()
+        return value
+
+    def _losses(
+        self, network: nn.Module, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss of each entry, the network running in the chosen precision."""
+        move = self.device
+        enabled = self.precision != torch.float32
+        with torch.autocast(move.type, dtype=self.precision, enabled=enabled):
+            return denoising_loss(
+                network,
+                batch.residual.to(move),
+                batch.conditions.to(move),
+                sigma.to(move),
+                noise.to(move),
+                self.diffusion.sigma_data,
+            )
+
+    def learning_rate(self) -> float:
+        """Return the rate at this point: linear warm-up, then a cosine to zero."""
+        done, warmup = self.fraction_done(), self.settings.warmup
+        if done < warmup:
+            # the first step must not be lost to a rate of zero
+            return self.settings.learning_rate * max(done / warmup, 0.02)
+        return (
+            self.settings.learning_rate
+            * 0.5
+            * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+        )
+
+    def fraction_done(self) -> float:
+        """Return how much of the run is over: the greater of its part in steps and in time."""
+        parts = [0.0]
+        if self.limit is not None:
+            parts.append(self.progress.step / self.limit)
+        if self.settings.max_time is not None:
+            parts.append(self.progress.elapsed / self.settings.max_time)
+        return min(1.0, max(parts))
+
+    def _finished(self) -> bool:
+        """Whether a limit is reached or the validation loss has stopped falling."""
+        return self.fraction_done() >= 1 or self.progress.stale >= self.settings.patience
+
+    # --- evaluation -----------------------------------------------------------------------
+
+    def _held_out(self, validation: Pairs) -> list[tuple[Batch, torch.Tensor, torch.Tensor]]:
+        """Draw windows, noise levels and noise of the validation part, once for the run."""
+        size = self.settings.batch_size
+        count = min(len(validation), 4 * size)
+        times = [round(i * (len(validation) - 1) / max(count - 1, 1)) for i in range(count)]
+        generator = self.draw.generator(4)
+        room = [n - w + 1 for n, w in zip(self.draw.domain, self.draw.window, strict=True)]
+        places = [
+            (t, window_at((int(generator.integers(room[0])), int(generator.integers(room[1]))),
+                          self.draw.window))
+            for t in times
+        ]  # fmt: skip
+        out = []
+        for first in range(0, count, size):
+            batch = validation.batch(places[first : first + size], self.normalization)
+            out.append((batch, *draw_noise(generator, tuple(batch.residual.shape), self.diffusion)))
+        return out
+
+    def _is_time_to_evaluate(self) -> bool:
+        """Whether this step ends with a look at the validation part."""
+        steps = self.draw.steps_per_epoch
+        if self.limit is not None:
+            steps = max(steps, self.limit // _EVALUATIONS)
+        return self.progress.step % max(steps, 10) == 0
+
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        """Append to the curve; keep the averaged weights if they are the best so far."""
+        progress = self.progress
+        entry: dict[str, Any] = {
+            "step": progress.step,
+            "train_loss": progress.running,
+            "learning_rate": self.learning_rate(),
+        }
+        if self.held_out:
+            loss = entry["validation_loss"] = self._validation_loss()
+            progress.stale += 1
+            if loss < progress.best:
+                progress.best, progress.stale = loss, 0
+                self.best = {k: v.clone() for k, v in self.ema.weights.items()}
+        progress.curve.append(entry)
+
+    def _validation_loss(self) -> float:
+        """Return the mean loss of the averaged weights on the validation part."""
+        own = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.ema.weights)
+        self.network.eval()
+        losses = torch.cat([self._losses(self.network, *held) for held in self.held_out])
+        self.network.load_state_dict(own)
+        return float(losses.mean())
+
+    # --- words ----------------------------------------------------------------------------
+
+    def _smooth(self, value: float) -> float:
+        """Return the running mean of the training loss with one more value."""
+        running = self.progress.running
+        return value if math.isnan(running) else 0.95 * running + 0.05 * value
+
+    def _postfix(self) -> dict[str, str]:
+        """Return what the progress bar shows."""
+        shown = {"loss": f"{self.progress.running:.3f}"}
+        if self.held_out and math.isfinite(self.progress.best):
+            shown["best validation"] = f"{self.progress.best:.3f}"
+        return shown
+
+    def _diverged(self, batch: Batch, value: float) -> TrainingError:
+        """Return the error for a loss that is not finite."""
+        times = ", ".join(str(self.pairs.times[t]) for t in batch.times[:3])
+        return TrainingError(
+            f"the loss of {', '.join(self.pairs.names[1])} became {value} at step"
+            f" {self.progress.step} (times {times}, …): use a smaller learning_rate (now"
+            f" {self.settings.learning_rate:g}) or precision='float32', and look for extreme"
+            " values at these times."
+        )
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type the network computes in."""
+    if precision == "auto":
+        native = (
+            torch.cuda.is_bf16_supported()
+            if device.type == "cuda"
+            else device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        )
+        return torch.bfloat16 if native else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave the user's random state as it was."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def _bar(total: int | None, done: int, show: bool) -> Any:
+    """Return a progress bar over steps."""
+    return tqdm(total=total, initial=done, desc="training", unit="step", disable=not show)

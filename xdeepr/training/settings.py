@@ -1,0 +1,99 @@
+"""How long and how to train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from xdeepr.errors import OptionError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+DEFAULT_EPOCHS = 100
+"""Length of a training run where the user sets no limit."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the training loop.
+
+    Parameters
+    ----------
+    epochs, max_steps : int, optional
+        Limits; the first that is reached ends the training.
+    max_time : float, optional
+        Limit in seconds.
+    batch_size : int
+        Windows in a batch.
+    learning_rate : float
+        Peak learning rate of AdamW.
+    weight_decay : float
+        Decoupled weight decay.
+    warmup : float
+        Fraction of the run in which the learning rate rises linearly; then it falls along a
+        cosine to zero.
+    clip : float
+        Greatest norm of the gradient.
+    patience : int
+        Evaluations of the validation part without improvement after which training stops.
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" uses bfloat16 for the network where the device computes with it.
+    seed : int
+        Seed of weights, batches, noise and dropout.
+    """
+
+    epochs: int | None = None
+    max_steps: int | None = None
+    max_time: float | None = None
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.05
+    clip: float = 1.0
+    patience: int = 20
+    precision: Precision = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "max_steps", "max_time", "batch_size", "learning_rate", "patience"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise OptionError(f"{name}={value!r}: give a number above 0.")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise OptionError(
+                f"precision={self.precision!r}: choose 'auto', 'float32' or 'bfloat16'."
+            )
+
+    def step_limit(self, steps_per_epoch: int) -> int | None:
+        """Return the number of steps, or None if only time limits the run."""
+        limits = [self.max_steps, self.epochs and self.epochs * steps_per_epoch]
+        given = [limit for limit in limits if limit]
+        if not given and self.max_time is None:
+            return DEFAULT_EPOCHS * steps_per_epoch
+        return min(given) if given else None
+
+
+def seconds(value: float | str | None) -> float | None:
+    """Return a duration in seconds.
+
+    Parameters
+    ----------
+    value : float, str or None
+        Seconds, or text such as "15min" or "2h".
+
+    Raises
+    ------
+    OptionError
+        If the text is no duration, or it is not positive.
+    """
+    if value is None:
+        return None
+    try:
+        result = pd.Timedelta(value).total_seconds() if isinstance(value, str) else float(value)
+    except ValueError:
+        result = -1.0
+    if not result > 0:
+        raise OptionError(f"max_time={value!r}: give seconds, or text such as '15min' or '2h'.")
+    return result

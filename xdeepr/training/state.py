@@ -1,0 +1,140 @@
+"""Keep the state of a training run on disk and take it up again, exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from xdeepr.errors import TrainingError
+
+if TYPE_CHECKING:
+    from xdeepr.training.loop import Trainer
+
+STATE = "training-state.safetensors"
+
+
+def save_state(trainer: Trainer, folder: Path) -> None:
+    """Write the state; the file is replaced in one move, so there is always a whole one.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The run.
+    folder : pathlib.Path
+        Where to keep it.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    groups = {
+        "network": trainer.network.state_dict(),
+        "ema": trainer.ema.weights,
+        "best": trainer.best,
+    }
+    for prefix, weights in groups.items():
+        tensors |= {f"{prefix}/{k}": v.detach().cpu().clone() for k, v in weights.items()}
+    for index, entries in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {
+            f"optimizer/{index}/{k}": torch.as_tensor(v).cpu().clone() for k, v in entries.items()
+        }
+    metadata = {
+        "progress": json.dumps(dataclasses.asdict(trainer.progress)),
+        "run": json.dumps(describe_run(trainer)),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    staged = folder / f".{STATE}.{os.getpid()}"
+    try:
+        save_file(tensors, staged, metadata=metadata)
+        staged.replace(folder / STATE)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def load_state(trainer: Trainer, folder: Path) -> bool:
+    """Take up a run that was kept in a folder.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        A fresh run with the same data and settings.
+    folder : pathlib.Path
+        Where the state was kept.
+
+    Returns
+    -------
+    bool
+        False if there is no state in the folder.
+
+    Raises
+    ------
+    TrainingError
+        If the state is damaged or belongs to a run with other data or settings.
+    """
+    file = folder / STATE
+    if not file.is_file():
+        return False
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata()
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        progress, run = json.loads(metadata["progress"]), json.loads(metadata["run"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise TrainingError(
+            f"{file} is damaged ({error}): delete it to start the training anew."
+        ) from None
+    _check_same_run(run, json.loads(json.dumps(describe_run(trainer))), file)
+    _restore(trainer, tensors, progress)
+    return True
+
+
+def describe_run(trainer: Trainer) -> dict[str, Any]:
+    """Return what must be equal for a run to be taken up: settings, data and network."""
+    settings = dataclasses.asdict(trainer.settings)
+    return {
+        **{f"setting {k}": v for k, v in settings.items()},
+        "number of times": len(trainer.pairs),
+        "first time": str(trainer.pairs.times[0]),
+        "last time": str(trainer.pairs.times[-1]),
+        "training window": list(trainer.draw.window),
+        "normalization": {k: [list(n.mean), list(n.std)] for k, n in trainer.normalization.items()},
+        "network": {k: list(v.shape) for k, v in trainer.network.state_dict().items()},
+    }
+
+
+def _check_same_run(found: dict[str, Any], wanted: dict[str, Any], file: Path) -> None:
+    """Refuse a state of another run."""
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise TrainingError(
+                f"{file} belongs to a run with another {key} ({found.get(key)!r}, now {value!r}):"
+                " use the same data and settings, or another folder."
+            )
+
+
+def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: dict[str, Any]) -> None:
+    """Put tensors and counters back in their places."""
+
+    def group(prefix: str) -> dict[str, torch.Tensor]:
+        return {
+            k.removeprefix(f"{prefix}/"): v.to(trainer.device)
+            for k, v in tensors.items()
+            if k.startswith(f"{prefix}/")
+        }
+
+    trainer.network.load_state_dict(group("network"))
+    trainer.ema.weights = group("ema")
+    trainer.best = group("best")
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in group("optimizer").items():
+        index, name = key.split("/")
+        # AdamW keeps its step counter on the CPU
+        state.setdefault(int(index), {})[name] = value.cpu() if name == "step" else value
+    optimizer = trainer.optimizer.state_dict()
+    trainer.optimizer.load_state_dict({**optimizer, "state": state})
+    for name, value in progress.items():
+        setattr(trainer.progress, name, value)

@@ -1,0 +1,268 @@
+"""Bring a forecast and what it is compared with onto the same times, cells and units."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import dask
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.cf import Axes
+from xdeepr.errors import AxisError, GridError, VariableError
+from xdeepr.grid import Grid, grid_of
+from xdeepr.verification.ensemble import REALIZATION
+
+# Relative to a cell; float32 coordinates of a projected grid are off by less.
+_TOLERANCE = 1e-2
+# Largest block (bytes, as float64) that one task turns into statistics, which need some copies.
+_BLOCK_BYTES = 2**23
+_Key = TypeVar("_Key", bound=Hashable)
+_MEMBER_NAMES = (REALIZATION, "member", "number", "ensemble")
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One variable in standard form: only index coordinates, ensemble dimension `realization`.
+
+    Attributes
+    ----------
+    data
+        The field with dimensions ([realization], [time], y, x) in the user's order.
+    axes
+        Names of its dimensions; `time` is set where the field has a scalar time coordinate too.
+    grid
+        Its grid, from the object as it was given.
+    role
+        What the field is for, as error messages call it ("reference", "baseline"...).
+    """
+
+    data: xr.DataArray
+    axes: Axes
+    grid: Grid
+    role: str
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the field has an ensemble dimension."""
+        return REALIZATION in self.data.dims
+
+
+def as_dataset(obj: xr.DataArray | xr.Dataset, name: str | None = None) -> xr.Dataset:
+    """Return a Dataset, with `name` (else a stand-in) for a DataArray that has no name."""
+    if isinstance(obj, xr.Dataset):
+        return obj
+    return obj.to_dataset(name=str(obj.name or name or "forecast"), promote_attrs=True)
+
+
+def counterpart(obj: xr.DataArray | xr.Dataset, like: xr.DataArray, role: str) -> xr.DataArray:
+    """Find in `obj` the variable that stands for the quantity `like`.
+
+    A DataArray, and the only variable of a Dataset, is taken as it is; otherwise the name
+    decides, then the standard name.
+
+    Raises
+    ------
+    VariableError
+        If no variable, or more than one, can be meant.
+    """
+    if isinstance(obj, xr.DataArray):
+        return obj
+    names = cf.spatial_variables(obj, cf.find_axes(obj))
+    if like.name in names:
+        return obj[like.name]
+    if len(names) == 1:
+        return obj[names[0]]
+    standard_name = like.attrs.get("standard_name")
+    same = [n for n in names if obj[n].attrs.get("standard_name", "") == standard_name]
+    if len(same) == 1:
+        return obj[same[0]]
+    raise VariableError(
+        f"The {role} has no variable for the forecast's {like.name!r} (found: "
+        f"{', '.join(map(repr, names)) or 'none'}). Rename one of them to {like.name!r}, or give "
+        f"the {role} as a DataArray."
+    )
+
+
+def standard_field(da: xr.DataArray, role: str) -> Field:
+    """Bring one variable into standard form (see :class:`Field`); nothing is computed.
+
+    Raises
+    ------
+    AxisError
+        If an axis is missing or unsorted, or there is a dimension that no axis explains.
+    """
+    axes = cf.find_axes(da)
+    cf.check_time(da, axes)
+    if axes.time is None:
+        scalar = _scalar_time(da)
+        if scalar is not None:
+            da = da.expand_dims(scalar)
+            axes = Axes(y=axes.y, x=axes.x, time=scalar)
+    grid = grid_of(da)
+    others = [str(d) for d in da.dims if d not in (axes.time, axes.y, axes.x)]
+    members = [d for d in others if _is_member_dim(da, d)]
+    if len(others) > len(members) or len(members) > 1:
+        raise AxisError(
+            f"The {role} {da.name!r} has the dimensions {tuple(da.dims)}; besides time, y and x "
+            f"only one ensemble dimension called {REALIZATION!r} can be used. Select one value of "
+            f"{', '.join(map(repr, others))}, e.g. with .isel({others[0]}=0)."
+        )
+    bare = da.reset_coords(drop=True)
+    if members:
+        bare = bare.rename({members[0]: REALIZATION}) if members[0] != REALIZATION else bare
+    order = [d for d in (REALIZATION, axes.time, axes.y, axes.x) if d in bare.dims]
+    return Field(bare.transpose(*order), axes, grid, role)
+
+
+def on_forecast_grid(field: Field, forecast: Field) -> Field:
+    """Select from `field` the cells of `forecast`, in its order, convention and units.
+
+    The field may cover more than the forecast; the cells must be the same.
+
+    Raises
+    ------
+    GridError
+        If the cells are not those of the forecast, or do not cover it.
+    UnitsError
+        If units are missing or cannot be converted.
+    """
+    if field.grid.kind != forecast.grid.kind:
+        raise GridError(
+            f"The {field.role} is on a {field.grid.kind} grid, the forecast on a "
+            f"{forecast.grid.kind} one. Regrid the {field.role} to the forecast's grid first."
+        )
+    renamed = {
+        old: new
+        for old, new in (
+            (field.axes.y, forecast.axes.y),
+            (field.axes.x, forecast.axes.x),
+            (field.axes.time, forecast.axes.time),
+        )
+        if old is not None and new is not None and old != new
+    }
+    data = field.data.rename(renamed)
+    target = forecast.data
+    for name, ours, theirs in (
+        (forecast.axes.y, forecast.grid.y.step, field.grid.y.step),
+        (forecast.axes.x, forecast.grid.x.step, field.grid.x.step),
+    ):
+        period = 360.0 if name == forecast.axes.x and forecast.grid.kind != "projected" else None
+        if abs(ours - theirs) > _TOLERANCE * ours:
+            raise GridError(
+                f"The {field.role} has a grid step of {theirs:g} along {name!r}, the forecast of "
+                f"{ours:g}. Regrid the {field.role} to the forecast's grid first."
+            )
+        index = _cells(target[name].values, data[name].values, ours, period, name, field.role)
+        if not np.array_equal(index, np.arange(data.sizes[name])):
+            data = data.isel({name: index})
+        data = data.assign_coords({name: target[name]})
+    axes = Axes(forecast.axes.y, forecast.axes.x, forecast.axes.time if field.axes.time else None)
+    data = cf.convert_units(data, cf.units_of(target))
+    return Field(data, axes, forecast.grid, field.role)
+
+
+def join_times(fields: Mapping[_Key, Field]) -> dict[_Key, xr.DataArray]:
+    """Select the times that all fields share.
+
+    Raises
+    ------
+    AxisError
+        If there are none, or only some of the fields have a time.
+    """
+    times = {key: field.axes.time for key, field in fields.items()}
+    if not any(times.values()):
+        return {key: field.data for key, field in fields.items()}
+    without = [fields[key].role for key, time in times.items() if time is None]
+    if without:
+        raise AxisError(
+            f"The {' and the '.join(without)} has no time coordinate, the other fields have one. "
+            "Give it one, e.g. with .expand_dims(time=[...])."
+        )
+    first, *others = fields.values()
+    time = str(first.axes.time)
+    common = first.data.indexes[time]
+    for field in others:
+        index = field.data.indexes[time]
+        shared = common[common.isin(index)]
+        if len(shared) == 0:
+            raise AxisError(
+                f"The {field.role} ({_period(index)}) has no time in common with the "
+                f"{first.role} ({_period(common)}). Check periods, hours and calendars; "
+                "shift or convert one of them, e.g. with .convert_calendar(...)."
+            )
+        common = shared
+    return {
+        key: field.data
+        if field.data.indexes[time].equals(common)
+        else field.data.sel({time: common})
+        for key, field in fields.items()
+    }
+
+
+def in_bounded_blocks(data: Mapping[_Key, xr.DataArray]) -> dict[_Key, xr.DataArray]:
+    """Give all fields the same chunks, small enough for statistics in bounded memory.
+
+    All realizations of a cell come into one block, since a CRPS needs them together; blocks of
+    the other dimensions follow the first ensemble's chunks where these are small enough.
+    """
+    widest = max(data.values(), key=lambda da: da.sizes.get(REALIZATION, 1))
+    chunks: dict[Any, Any] = {str(d): "auto" for d in widest.dims}
+    if REALIZATION in widest.dims:
+        chunks[REALIZATION] = -1
+    limit = _BLOCK_BYTES * widest.dtype.itemsize // 8
+    with dask.config.set({"array.chunk-size": limit}):
+        blocks = widest.chunk(chunks).chunksizes
+    same = {d: size for d, size in blocks.items() if d != REALIZATION}
+    return {
+        key: da.chunk({**same, REALIZATION: -1} if REALIZATION in da.dims else same)
+        for key, da in data.items()
+    }
+
+
+def _scalar_time(da: xr.DataArray) -> str | None:
+    """Name of a scalar time coordinate (a file that holds a single time), if there is one."""
+    for name, coordinate in da.coords.items():
+        is_time = coordinate.attrs.get("standard_name") == "time" or name == "time"
+        if coordinate.ndim == 0 and is_time:
+            return str(name)
+    return None
+
+
+def _is_member_dim(da: xr.DataArray, dim: str) -> bool:
+    standard_name = da[dim].attrs.get("standard_name") if dim in da.coords else None
+    return dim in _MEMBER_NAMES or standard_name == REALIZATION
+
+
+def _cells(
+    target: np.ndarray,
+    source: np.ndarray,
+    step: float,
+    period: float | None,
+    name: str,
+    role: str,
+) -> np.ndarray:
+    """Index in `source` of each cell centre in `target`; GridError where there is none."""
+    distance = target.astype(float)[:, np.newaxis] - source.astype(float)[np.newaxis, :]
+    if period is not None:
+        distance = (distance + period / 2) % period - period / 2
+    distance = np.abs(distance)
+    index = distance.argmin(axis=1)
+    off = distance.min(axis=1)
+    worst = int(off.argmax())
+    if off[worst] > _TOLERANCE * step:
+        raise GridError(
+            f"The {role} has no cell at {name}={target[worst]:g}: its nearest centre is "
+            f"{off[worst] / step:.2f} cells away, its range {source.min():g} to {source.max():g}, "
+            f"the forecast's {target.min():g} to {target.max():g}. Regrid the {role} to the "
+            f"forecast's grid, or select the part of the forecast that the {role} covers."
+        )
+    return index
+
+
+def _period(index: object) -> str:
+    first, last = str(index[0]), str(index[-1])  # type: ignore[index]
+    return f"{first} to {last}, {len(index)} times"  # type: ignore[arg-type]

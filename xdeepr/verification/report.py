@@ -1,0 +1,133 @@
+"""Scores as a plain-text table."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import xarray as xr
+
+from xdeepr.errors import OptionError
+
+# Score -> heading; in the order of the table.
+_ROWS = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "bias": "bias",
+    "pearson_r": "correlation",
+    "crps": "CRPS",
+    "crps_fair": "fair CRPS",
+    "spread_skill_ratio": "spread-skill ratio",
+}
+# Scores that say how large an error is, so that a change in percent has a meaning.
+_ERRORS = ("rmse", "mae", "crps", "crps_fair")
+
+
+def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
+    """Write scores as a table: a row for each score, a column for each system.
+
+    Parameters
+    ----------
+    scores : xarray.Dataset
+        Result of :func:`xdeepr.verification.verify` over all dimensions (``dim=None``), or
+        several of them put together with ``xr.concat(..., "system")``.
+    baseline : str, optional
+        System that the improvement is relative to; by default the one that `verify` noted in
+        ``attrs["baseline"]``, and no such column where there is none.
+
+    Returns
+    -------
+    str
+        Text of a fixed-width table, one for each variable. The last column is the reduction of
+        the first system's error relative to the baseline's, in percent.
+
+    Raises
+    ------
+    OptionError
+        If there are no scores, or they are maps or series, or have no system `baseline`.
+
+    Examples
+    --------
+    >>> print(score_table(scores))  # doctest: +SKIP
+    t2m, 184320 points
+                            ddpm   bicubic  improvement
+    RMSE               K   0.437     1.119        +60.9 %
+    """
+    check_scores(scores)
+    systems = [str(s) for s in scores["system"].values]
+    wanted = baseline if baseline is not None else scores.attrs.get("baseline")
+    if baseline is not None and baseline not in systems:
+        raise OptionError(
+            f"baseline={baseline!r} is not among the systems {', '.join(map(repr, systems))}."
+        )
+    if wanted not in systems or wanted == systems[0]:
+        wanted = None
+    if "variable" not in scores.dims:
+        return _table(scores, systems, wanted)
+    tables = [
+        _table(scores.isel(variable=i), systems, wanted) for i in range(scores.sizes["variable"])
+    ]
+    return "\n\n".join(tables)
+
+
+def check_scores(scores: xr.Dataset) -> None:
+    """Raise OptionError unless `scores` are what `verify` returns for ``dim=None``."""
+    if "system" not in scores.dims or not any(name in scores for name in _ROWS):
+        raise OptionError(
+            "The dataset holds no scores along 'system'. Use the result of verify(...); select a "
+            "single system as a list, e.g. .sel(system=['ddpm'])."
+        )
+    left = sorted({str(d) for d in scores.dims} - {"system", "variable", "rank"})
+    if left:
+        raise OptionError(
+            f"The scores vary along {', '.join(map(repr, left))}, so they are maps or series. Use "
+            "verify(..., dim=None), or select a point, or draw each with xarray, e.g. "
+            "scores.rmse.sel(system=...).plot()."
+        )
+
+
+def _table(scores: xr.Dataset, systems: list[str], baseline: str | None) -> str:
+    names = [name for name in _ROWS if name in scores]
+    rows = [["", "", *systems, *(["improvement"] if baseline else [])]]
+    for name in names:
+        values = [scores[name].sel(system=s).item() for s in systems]
+        row = [_ROWS[name], _units(scores, name), *_numbers(values)]
+        if baseline:
+            reference = scores[name].sel(system=baseline).item()
+            row.append(_improvement(values[0], reference) if name in _ERRORS else "")
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [_title(scores)]
+    for row in rows:
+        left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  ".join(left + right).rstrip())
+    lines.insert(2, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def _title(scores: xr.Dataset) -> str:
+    name = str(scores["variable"].item()) if "variable" in scores.coords else "scores"
+    if "count" not in scores:
+        return name
+    return f"{name}, {int(scores['count'].max())} points"
+
+
+def _units(scores: xr.Dataset, name: str) -> str:
+    units = scores[name].attrs.get("units")
+    if units is None and "units" in scores.coords:
+        units = scores["units"].item()
+    return str(units or "")
+
+
+def _numbers(values: list[float]) -> list[str]:
+    """One row in one notation, so that its numbers are easy to compare."""
+    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
+    notation = ".4f" if 1e-3 <= largest < 1e5 or largest == 0 else ".3e"
+    # NaN: the score does not exist for this system.
+    return [f"{value:{notation}}" if isfinite(value) else "-" for value in values]
+
+
+def _improvement(value: float, reference: float) -> str:
+    if not reference > 0 or not isfinite(value):
+        return "-"
+    return f"{100 * (1 - value / reference):+.1f} %"
