@@ -43,7 +43,10 @@ def test_blocks_share_the_tiles_of_the_whole_domain():
     for segment in parts.y:
         assert set(segment.tiles) <= everywhere
         # all tiles that reach into the core are there
-        assert {t for t in everywhere if t.start < segment.core.stop and t.stop > segment.core.start} == set(segment.tiles)  # fmt: skip
+        core = segment.core
+        assert {t for t in everywhere if t.start < core.stop and t.stop > core.start} == set(
+            segment.tiles
+        )
 
 
 def test_small_domain_is_one_tile():

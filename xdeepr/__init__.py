@@ -10,9 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xdeepr import errors
+from xdeepr._proj import load_pyproj
 from xdeepr._version import __version__
 from xdeepr.accessor import DeeprDataArrayAccessor, DeeprDatasetAccessor
 from xdeepr.errors import XdeeprError
+
+load_pyproj()  # before anything loads ecCodes
 
 if TYPE_CHECKING:
     from xdeepr.checkpoint import load

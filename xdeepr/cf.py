@@ -108,9 +108,9 @@ def _horizontal(
     ]
     if folded:
         raise AxisError(
-            f"{folded[0]!r} is two-dimensional (a curvilinear grid) and there is no 1-D {short} axis:"
-            " add the grid's own x and y coordinates, or regrid to a rectilinear grid first (for"
-            " example with xesmf)."
+            f"{folded[0]!r} is two-dimensional (a curvilinear grid) and there is no 1-D {short}"
+            " axis: add the grid's own x and y coordinates, or regrid to a rectilinear grid first"
+            " (for example with xesmf)."
         )
     dims = ", ".join(map(str, obj.dims)) or "none"
     raise AxisError(

@@ -73,7 +73,8 @@ def save(model: Downscaler, path: str | os.PathLike[str], *, overwrite: bool = F
     path = Path(path)
     if path.exists() and not (overwrite and (path / CARD).is_file()):
         raise CheckpointError(
-            f"{path} exists already: choose another name, or overwrite=True to replace a checkpoint."
+            f"{path} exists already: choose another name, or replace a checkpoint with"
+            " overwrite=True."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -86,8 +87,13 @@ def save(model: Downscaler, path: str | os.PathLike[str], *, overwrite: bool = F
         (folder / CARD).write_text(json.dumps(card, indent=2))
         folder.chmod(0o755)
         if path.exists():
-            shutil.rmtree(path)
-        folder.rename(path)
+            # moved aside, not deleted first: a crash in between must not lose both
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+            path.rename(old / path.name)
+            folder.rename(path)
+            shutil.rmtree(old)
+        else:
+            folder.rename(path)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -194,7 +200,8 @@ def _load_covariate_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarr
         return load_file(Path(folder) / COVARIATES)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{Path(folder) / COVARIATES} is missing or damaged ({error}): copy the checkpoint again."
+            f"{Path(folder) / COVARIATES} is missing or damaged ({error}): copy the checkpoint"
+            " again."
         ) from None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -61,8 +61,8 @@ def coarsen(
         out = out.assign_coords(coords)
         for name in (axes.y, axes.x):
             out[name].attrs.pop("bounds", None)  # a DataArray cannot hold the bounds
-        return cast(XarrayObject, out)
-    return cast(XarrayObject, _merge_dataset(obj, axes, fine, coarse, int(factor)))
+        return out
+    return _merge_dataset(obj, axes, fine, coarse, int(factor))
 
 
 def _whole_blocks(obj: Any, axes: cf.Axes, factor: int, boundary: str) -> Any:
@@ -102,7 +102,7 @@ def _merge(da: xr.DataArray, axes: cf.Axes, fine: Grid, coarse: Grid, factor: in
     rows = xr.DataArray(fine.area_weights().astype(kind), dims=axes.y)
     windows: dict[Any, int] = {axes.y: factor, axes.x: factor}
     total = (field * rows).coarsen(windows).reduce(np.sum)  # unlike .sum(), keeps NaN
-    area = rows.coarsen({axes.y: factor}).sum() * kind.type(factor)  # type: ignore[attr-defined]
+    area = rows.coarsen({axes.y: factor}).sum() * kind.type(factor)
     out = as_user_order(total / area, coarse).transpose(*order).astype(kind)
     methods = str(da.attrs.get("cell_methods", "")).strip()
     out.attrs = {**da.attrs, "cell_methods": f"{methods} area: mean".strip()}

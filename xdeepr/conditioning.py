@@ -7,6 +7,7 @@ covariates, then two channels (cosine, sine) for each time feature.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -71,8 +72,10 @@ def stack_fields(ds: xr.Dataset, quantities: Sequence[Quantity], *, role: str) -
                 f" first, for example ds.isel({sorted(extra)[0]}=0)."
             )
         field = field.reset_coords(drop=True).astype("float32")
-        if axes.time is None or axes.time not in field.dims:
-            field = field.expand_dims(axes.time or "time")
+        if axes.time is None:
+            field = field.expand_dims("time")
+        elif axes.time not in field.dims:
+            field = field.expand_dims({axes.time: ds.sizes[axes.time]})
         fields.append(field.variable)
     stacked = xr.Variable.concat(fields, dim="channel")
     return xr.DataArray(stacked).transpose(axes.time or "time", "channel", axes.y, axes.x)
@@ -268,14 +271,19 @@ def describe_covariates(covariates: xr.Dataset) -> tuple[Quantity, ...]:
     return tuple(quantities)
 
 
-def check_finite(values: np.ndarray, names: Sequence[str], times: Sequence[str], role: str) -> None:
+def time_text(time: Any) -> str:
+    """Return a time for people: ISO 8601 to the second."""
+    return str(np.datetime_as_string(time, "s") if isinstance(time, np.datetime64) else time)
+
+
+def check_finite(values: np.ndarray, names: Sequence[str], times: Sequence[Any], role: str) -> None:
     """Refuse missing values.
 
     Parameters
     ----------
     values : numpy.ndarray
         Shape (time, channel, y, x).
-    names, times : sequence of str
+    names, times : sequence
         For the message.
     role : str
         "predictor" or "label".
@@ -291,6 +299,7 @@ def check_finite(values: np.ndarray, names: Sequence[str], times: Sequence[str],
     time, channel = np.argwhere(~finite.all(axis=(2, 3)))[0]
     count = int((~finite[time, channel]).sum())
     raise MissingValuesError(
-        f"{role} {names[channel]!r} has {count} missing or infinite values at {times[time]}:"
+        f"{role} {names[channel]!r} has {count} missing or infinite values at"
+        f" {time_text(times[time])}:"
         " fill them (for example ds.interpolate_na or ds.fillna) or select a part without them."
     )

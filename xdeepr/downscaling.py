@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -139,7 +139,7 @@ def downscale(
     """
     ds = as_dataset(obj)
     _check_whole_number("members", members, optional=True)
-    _check_whole_number("seed", seed, least=0)
+    _check_whole_number("seed", seed, least=0, most=2**63 - 1)
     _check_whole_number("batch_size", batch_size, optional=True)
     axes = cf.find_axes(ds)
     cf.check_time(ds, axes)
@@ -150,7 +150,7 @@ def downscale(
     else:
         _check_suits(resolved.card, lr_grid)
 
-    lr = stack_fields(ds, resolved.predictors, role="predictor")
+    lr = stack_fields(_with_dask(ds, axes), resolved.predictors, role="predictor")
     hr_grid = lr_grid.refine(resolved.factor).crop(resolved.margin)
     hr_grid = replace(
         hr_grid,
@@ -172,7 +172,7 @@ def downscale(
         with_realization=members is not None,
         provenance=_provenance(resolved, options, members),
     )
-    return cast(XarrayObject, out if isinstance(obj, xr.Dataset) else as_dataarray(out, obj))
+    return out if isinstance(obj, xr.Dataset) else as_dataarray(out, obj)
 
 
 def as_dataset(obj: xr.Dataset | xr.DataArray) -> xr.Dataset:
@@ -182,22 +182,41 @@ def as_dataset(obj: xr.Dataset | xr.DataArray) -> xr.Dataset:
     return obj.to_dataset(name=obj.name if obj.name is not None else "field")
 
 
+def _with_dask(ds: xr.Dataset, axes: cf.Axes) -> xr.Dataset:
+    """Return the fields as dask arrays, so that a file opened without chunks is not read yet."""
+    chunks: dict[str, Any] = {axes.time: "auto"} if axes.time is not None else {}
+    names = [n for n in cf.spatial_variables(ds, axes) if ds[n].chunks is None]
+    return ds.assign({name: ds[name].chunk(chunks) for name in names})
+
+
 def as_dataarray(ds: xr.Dataset, template: xr.DataArray) -> xr.DataArray:
     """Return the only predictand of a dataset as a DataArray that carries the provenance."""
     axes = cf.find_axes(ds)
-    (name,) = cf.spatial_variables(ds, axes)
+    names = cf.spatial_variables(ds, axes)
+    if len(names) > 1:
+        raise OptionError(
+            f"the model makes {' and '.join(names)}, which one DataArray cannot hold: give a"
+            " Dataset, for example da.to_dataset()."
+        )
+    name = names[0]
+    mapping = ds[name].attrs.get("grid_mapping")
+    ds = ds.set_coords(mapping) if mapping in ds.data_vars else ds
     out = ds[name].assign_attrs({**ds.attrs, **ds[name].attrs})
     for coord in out.coords.values():
         coord.attrs.pop("bounds", None)  # a DataArray cannot hold the bounds variables
     return out.rename(template.name)
 
 
-def _check_whole_number(name: str, value: Any, *, least: int = 1, optional: bool = False) -> None:
+def _check_whole_number(
+    name: str, value: Any, *, least: int = 1, most: int | None = None, optional: bool = False
+) -> None:
     """Refuse anything but a whole number of at least `least`."""
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise OptionError(f"{name}={value!r}: give a whole number of at least {least}.")
+    if most is not None and value > most:
+        raise OptionError(f"{name}={value!r}: give a whole number of at most {most}.")
 
 
 def _resolve(
@@ -263,7 +282,7 @@ def _interpolation(
     if like is not None:
         wanted = grid_of(like)
         factor, margin = relate(lr_grid, wanted)
-        known = tuple(a.centres if a.values is None else a.values for a in (wanted.y, wanted.x))
+        known = wanted.y.known(), wanted.x.known()
     if isinstance(factor, bool) or not isinstance(factor, int) or not 2 <= factor <= 8:
         raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
     names = cf.spatial_variables(ds, cf.find_axes(ds))
@@ -316,15 +335,13 @@ def _geometry(
     if overlap is None:
         overlap = min(min(s, n) for s, n in zip(size, shape, strict=True)) // 4
     plan = make_plan(shape, tile=(int(size[0]), int(size[1])), overlap=int(overlap))
-    around = 360 / hr_grid.x.step
-    wraps = hr_grid.kind == "latlon" and abs(around - round(around)) < 1e-3
     return Geometry(
         plan,
         model.factor,
         (model.margin[0], model.margin[2]),
         lr_grid.shape,
         hr_grid.origin(),
-        round(around) if wraps else None,
+        hr_grid.period,
     )
 
 

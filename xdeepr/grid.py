@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
+from xdeepr._proj import load_pyproj
 from xdeepr.errors import AxisError, GridError
 
 Margin = tuple[int, int, int, int]
@@ -109,6 +110,10 @@ class GridAxis:
         same = np.abs(values - self.centres) < _NESTING_TOLERANCE * self.step
         return replace(self, values=values, dtype=known.dtype) if same.all() else self
 
+    def known(self) -> np.ndarray:
+        """Return coordinate values in ascending order, those of the file where they are known."""
+        return self.centres if self.values is None else self.values
+
     def coordinate(self) -> np.ndarray:
         """Return the coordinate in the user's order, convention and type."""
         if self.values is not None:
@@ -196,12 +201,22 @@ class Grid:
         A cell has the same index in any domain that contains it; longitudes count modulo the
         globe.
         """
-        y, x = (round(float(a.edges[0]) / a.step) for a in (self.y, self.x))
-        if self.kind == "latlon":
-            around = 360 / self.x.step
-            if abs(around - round(around)) < 1e-3:
-                x %= round(around)
-        return y, x
+        y, x = (self._index(axis) for axis in (self.y, self.x))
+        return y, x % self.period if self.period else x
+
+    @property
+    def period(self) -> int | None:
+        """Number of cells around the globe; None where x is no longitude or does not close."""
+        return _cells_around(self.x.step) if self.kind == "latlon" else None
+
+    def _index(self, axis: GridAxis) -> int:
+        """Return the absolute index of an axis' first cell."""
+        around = None if self.kind == "projected" else _cells_around(axis.step)
+        # far from 0 the rounding of a float32 step would add up to whole cells
+        step = 360 / around if around else axis.step
+        # edges often lie on multiples of the step or half-way between them: an odd shift keeps
+        # both away from where rounding goes one way in one sub-domain and the other in the next
+        return round(float(axis.edges[0]) / step + 0.137)
 
     def area_weights(self) -> np.ndarray:
         """Return the relative area of the cells of each row, mean 1, shape (y,)."""
@@ -242,9 +257,8 @@ class Grid:
 
     def _geographic(self) -> dict[str, xr.DataArray]:
         """Return 2-D latitude and longitude of the cell centres."""
-        try:
-            import pyproj
-        except ImportError:
+        pyproj = load_pyproj()
+        if pyproj is None:
             return {}
         assert self.mapping is not None  # the only caller checks
         crs = pyproj.CRS.from_cf(self.mapping[1])
@@ -261,6 +275,12 @@ class Grid:
         for da in out.values():
             da.encoding["_FillValue"] = None
         return out
+
+
+def _cells_around(step: float) -> int | None:
+    """Return the number of cells in 360 degrees, if it is whole but for rounded coordinates."""
+    around = 360 / step
+    return round(around) if abs(around - round(around)) < 0.05 else None
 
 
 def grid_of(obj: xr.DataArray | xr.Dataset) -> Grid:
@@ -381,8 +401,8 @@ def relate(lr: Grid, hr: Grid) -> tuple[int, Margin]:
     ):
         raise GridError(
             f"the HR grid does not nest in the LR grid: an LR cell holds {factors[0]:.4g} HR cells"
-            f" along {hr.y.name!r} and {factors[1]:.4g} along {hr.x.name!r}; one whole number from 2"
-            " to 8 is needed. Regrid the labels to a whole fraction of the LR cell."
+            f" along {hr.y.name!r} and {factors[1]:.4g} along {hr.x.name!r}; one whole number"
+            " from 2 to 8 is needed. Regrid the labels to a whole fraction of the LR cell."
         )
     low_y, high_y = _margins(lr.y, hr.y, factor, periodic=False)
     low_x, high_x = _margins(lr.x, hr.x, factor, periodic=lr.kind == "latlon")
@@ -407,8 +427,8 @@ def _margins(lr: GridAxis, hr: GridAxis, factor: int, *, periodic: bool) -> tupl
         if missing < 0:
             raise GridError(
                 f"the HR domain reaches {-missing} HR cells beyond the LR domain on the {side} side"
-                f" of {hr.name!r}: select labels inside {lr.edges[0]:g} to {lr.edges[-1]:g}, or give a"
-                " larger LR domain."
+                f" of {hr.name!r}: select labels inside {lr.edges[0]:g} to {lr.edges[-1]:g}, or"
+                " give a larger LR domain."
             )
     return low, high
 

@@ -8,6 +8,7 @@ itself is never in the graph.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
@@ -116,7 +117,7 @@ def compute_block(
     """
     channels, keys, labels = times
     lr = np.ascontiguousarray(lr, dtype=np.float32)
-    check_finite(lr, [q.name for q in recipe.predictors], labels, "predictor")
+    check_finite(lr, [q.name for q in recipe.predictors], list(labels), "predictor")
     inputs = BlockInput(lr, covariates, channels, keys, realizations)
     model = recipe.source.model()
     return model.downscale_block(inputs, recipe.geometry, block, recipe.options)
@@ -232,8 +233,5 @@ def lazy_blocks(
 
 def _slabs(arrays: tuple[np.ndarray, ...], sizes: tuple[int, ...]) -> list[tuple[np.ndarray, ...]]:
     """Cut arrays along their first axis into runs of the given sizes."""
-    stops = np.cumsum(sizes)
-    return [
-        tuple(a[stop - size : stop] for a in arrays)
-        for stop, size in zip(stops, sizes, strict=True)
-    ]
+    starts = np.cumsum([0, *sizes])
+    return [tuple(a[start:stop] for a in arrays) for start, stop in pairwise(starts)]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Values = TypeVar("Values", np.ndarray, "torch.Tensor")
+"""A numpy array or a torch tensor; torch itself is not needed here."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +28,13 @@ class Normalization:
     std: tuple[float, ...]
 
     @classmethod
-    def fit(
-        cls, fields: Sequence[np.ndarray] | np.ndarray, *, centred: bool = True
-    ) -> Normalization:
+    def fit(cls, fields: Any) -> Normalization:
         """Fit to data.
 
         Parameters
         ----------
         fields : array, shape (time, channel, y, x)
             Training data; a dask array is reduced chunk by chunk.
-        centred : bool, default: True
-            If False the mean is fixed at 0 and the deviation is the root mean square.
 
         Returns
         -------
@@ -41,26 +43,26 @@ class Normalization:
         """
         import dask
 
-        data = fields.astype("float64")  # type: ignore[union-attr]
+        data = fields.astype("float64")
         axes = (0, 2, 3)
         mean, square = dask.compute(data.mean(axis=axes), (data**2).mean(axis=axes))
-        mean = np.asarray(mean) if centred else np.zeros_like(square)
+        mean = np.asarray(mean)
         spread = np.sqrt(np.maximum(np.asarray(square) - mean**2, 0.0))
         # below rounding of float32 the "variance" of a constant channel is noise
         spread = np.where(spread > 1e-6 * np.maximum(np.abs(mean), 1e-30), spread, 1.0)
         return cls(tuple(mean.tolist()), tuple(spread.tolist()))
 
-    def apply(self, values: np.ndarray) -> np.ndarray:
+    def apply(self, values: Values) -> Values:
         """Return normalized values; channels are the third axis from the end."""
         mean, std = self._columns(values)
         return (values - mean) / std
 
-    def invert(self, values: np.ndarray) -> np.ndarray:
+    def invert(self, values: Values) -> Values:
         """Return values in physical units; the inverse of :meth:`apply`."""
         mean, std = self._columns(values)
         return values * std + mean
 
-    def _columns(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _columns(self, values: Values) -> tuple[Values, Values]:
         """Return mean and deviation shaped (channel, 1, 1) in the dtype of the values."""
         shape = (-1, 1, 1)
         if isinstance(values, np.ndarray):

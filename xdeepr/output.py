@@ -19,11 +19,10 @@ REALIZATION_ATTRS = {
     "standard_name": "realization",
     "long_name": "ensemble member",
     "units": "1",
-    "axis": "E",
 }
 
+# they describe the numbers or the grid of the input file, not of the result
 _STALE_ATTRS = frozenset(
-    # they describe the numbers or the grid of the input file, not of the result
     [
         "_FillValue",
         "missing_value",
@@ -33,8 +32,12 @@ _STALE_ATTRS = frozenset(
         "valid_min",
         "valid_max",
         "actual_range",
+        "grid_mapping",
+        "coordinates",
+        "ancillary_variables",
+        "cell_measures",
     ]
-) | {"grid_mapping", "coordinates", "ancillary_variables", "cell_measures"}
+)
 
 
 def cf_dataset(
@@ -91,7 +94,8 @@ def cf_dataset(
     bounds = [v.attrs["bounds"] for v in ds.variables.values() if "bounds" in v.attrs]
     mapping = [grid.mapping[0]] if grid.mapping else []
     ds = ds.reset_coords([n for n in [*bounds, *mapping] if n in ds.coords])
-    ds.attrs = {**source.attrs, "Conventions": CONVENTIONS, **provenance}
+    title = f"{', '.join(q.name for q in predictands)} downscaled with xdeepr"
+    ds.attrs = {"title": title, **source.attrs, "Conventions": CONVENTIONS, **provenance}
     ds.attrs["history"] = cf.append_history(source.attrs, provenance["history"])["history"]
     return ds
 
@@ -100,18 +104,18 @@ def _time_coordinates(source: xr.Dataset, axes: cf.Axes) -> dict[str, xr.Variabl
     """Return the coordinates that do not depend on the horizontal grid, and time bounds."""
     horizontal = {axes.y, axes.x}
     kept = {
-        str(name): coord.variable
+        str(name): coord.variable.copy(deep=False)  # the user's attributes stay as they are
         for name, coord in source.coords.items()
         if not horizontal & set(coord.dims) and set(coord.dims) <= {axes.time}
     }
     if axes.time is not None and axes.time in kept:
-        time = kept[axes.time]
+        time = kept[axes.time] = kept[axes.time].copy(deep=False)
+        time.attrs = {"standard_name": "time", "axis": "T", **time.attrs}
         bounds = time.attrs.get("bounds", time.encoding.get("bounds"))
         if bounds in source.variables:
-            kept[bounds] = source.variables[bounds]
+            kept[bounds] = source.variables[bounds].copy(deep=False)
         elif bounds is not None:
-            kept[axes.time] = time.copy(deep=False)
-            kept[axes.time].attrs.pop("bounds", None)
+            time.attrs.pop("bounds", None)
     mapping_names = {
         v.attrs.get("grid_mapping", v.encoding.get("grid_mapping"))
         for v in source.variables.values()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from xdeepr.errors import OptionError
 
@@ -168,5 +169,5 @@ def _segments(length: int, tile: int, overlap: int, block: int) -> tuple[Segment
     cuts.append(length)
     return tuple(
         Segment(Span(a, b), tuple(t for t in tiles if t.start < b and t.stop > a))
-        for a, b in zip(cuts, cuts[1:], strict=False)
+        for a, b in pairwise(cuts)
     )

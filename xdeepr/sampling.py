@@ -47,7 +47,7 @@ def make_scheduler(sampler: Sampler, levels: NoiseRange) -> Any:
     if sampler.name.startswith("EDM"):
         options.update(vars(levels))
     if sampler.name == "DDIMScheduler":
-        # it steps by the rounded-down quotient of the two numbers, so that one must divide the other
+        # it steps by the rounded-down quotient of the two numbers: one must divide the other
         options["num_train_timesteps"] = sampler.levels * -(-1000 // sampler.levels)
     options.update({k: v for k, v in sampler.options.items() if k != "eta"})
     unknown = sorted(set(options) - set(cls().config))

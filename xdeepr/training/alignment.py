@@ -129,9 +129,9 @@ def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset,
     shared = ours.intersection(theirs) if same_kind else ours[:0]
     if shared.size == 0:
         raise AxisError(
-            f"predictors ({ours[0]} to {ours[-1]}) and labels ({theirs[0]} to {theirs[-1]}) share no"
-            f" time{'' if same_kind else ' because their calendars differ'}: select the same period"
-            " and the same hours, or convert one with ds.convert_calendar."
+            f"predictors ({ours[0]} to {ours[-1]}) and labels ({theirs[0]} to {theirs[-1]}) share"
+            f" no time{'' if same_kind else ' because their calendars differ'}: select the same"
+            " period and the same hours, or convert one with ds.convert_calendar."
         )
     lr, hr = lr.sel({dims[0]: shared}), hr.sel({dims[1]: shared})
     return lr, hr, hr[dims[1]]

@@ -52,7 +52,7 @@ class Pairs:
         Labels, float32, shape (time, predictand, Y, X); numpy or dask.
     time_channels : numpy.ndarray
         Shape (time, channel).
-    times : sequence
+    times : sequence of str
         Time stamps, for error messages.
     covariates : numpy.ndarray
         Static covariates, shape (covariate, Y, X), in physical units.
@@ -67,7 +67,7 @@ class Pairs:
     lr: Any
     hr: Any
     time_channels: np.ndarray
-    times: Sequence[Any]
+    times: Sequence[str]
     covariates: np.ndarray
     geometry: Geometry
     base: tuple[int, ...]

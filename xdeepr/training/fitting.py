@@ -20,9 +20,10 @@ from xdeepr.conditioning import (
     covariates_on,
     describe_covariates,
     time_channels,
+    time_text,
 )
 from xdeepr.downscaler import Downscaler
-from xdeepr.errors import OptionError
+from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.lazy import resolve_device
 from xdeepr.networks import build
 from xdeepr.normalization import Normalization
@@ -190,7 +191,7 @@ def fit(
         training=_training_record(aligned, pairs, trainer),
         versions={"xdeepr": __version__} | {package: version(package) for package in PACKAGES},
     )
-    arrays = {"values": statics, "y": aligned.hr_grid.y.values, "x": aligned.hr_grid.x.values}
+    arrays = {"values": statics, "y": aligned.hr_grid.y.known(), "x": aligned.hr_grid.x.known()}
     return Downscaler(
         card,
         trainer.network.to("cpu"),
@@ -217,7 +218,9 @@ def _split(
     """Return the training part and the validation part."""
     aligned = align(predictors, labels, variables)
     if isinstance(validation, tuple):
-        return aligned, align(*validation, variables)
+        held_out = align(*validation, variables)
+        _check_same_fields(aligned, held_out)
+        return aligned, held_out
     if not validation:
         return aligned, None
     if not 0 < validation < 1:
@@ -230,6 +233,31 @@ def _split(
     if kept in (0, times):
         return aligned, None
     return aligned.at(slice(0, kept)), aligned.at(slice(kept, None))
+
+
+def _check_same_fields(training: Aligned, validation: Aligned) -> None:
+    """Refuse a validation part on other grids or with other variables."""
+    for ours, theirs in (
+        (training.lr_grid, validation.lr_grid),
+        (training.hr_grid, validation.hr_grid),
+    ):
+        for a, b in ((ours.y, theirs.y), (ours.x, theirs.x)):
+            if a.size != b.size or np.abs(a.centres - b.centres).max() > 0.1 * a.step:
+                raise GridError(
+                    f"validation: {b.name!r} runs from {b.centres[0]:g} to {b.centres[-1]:g} in"
+                    f" {b.size} cells, in training from {a.centres[0]:g} to {a.centres[-1]:g} in"
+                    f" {a.size}: give both on the same grids."
+                )
+    for role in ("predictors", "predictands"):
+        names = [
+            [f"{q.name} [{q.units}]" for q in getattr(part, role)]
+            for part in (training, validation)
+        ]
+        if names[0] != names[1]:
+            raise VariableError(
+                f"validation: the {role} are {', '.join(names[1])}, in training"
+                f" {', '.join(names[0])}: give the same variables in the same units."
+            )
 
 
 def _statics(
@@ -271,7 +299,7 @@ def make_pairs(aligned: Aligned, statics: np.ndarray, time_features: Sequence[st
         aligned.lr.data,
         aligned.hr.data,
         time_channels(aligned.time, time_features),
-        list(aligned.time.values),
+        [time_text(time) for time in aligned.time.values],
         statics,
         geometry,
         aligned.base,
@@ -299,12 +327,11 @@ def fit_normalization(pairs: Pairs) -> dict[str, Normalization]:
         residual = pairs.residual(*pairs.fields(times[first : first + 32], whole), whole)
         total += residual.double().square().sum(dim=(0, 2, 3)).numpy()
         count += residual[:, 0].numel()
-    spread = np.sqrt(total / count)
+    scale = np.sqrt(total / count)
+    scale[scale == 0] = 1.0
     return {
         "predictors": Normalization.fit(pairs.lr),
-        "residual": Normalization(
-            (0.0,) * len(spread), tuple(np.where(spread > 0, spread, 1.0).tolist())
-        ),
+        "residual": Normalization((0.0,) * len(scale), tuple(scale.tolist())),
         "covariates": Normalization.fit(pairs.covariates[None]),
     }
 
@@ -344,7 +371,7 @@ def _training_record(aligned: Aligned, pairs: Pairs, trainer: Trainer) -> dict[s
     """Return what the card says of the training."""
     y, x = aligned.hr_grid.y, aligned.hr_grid.x
     record: dict[str, Any] = {
-        "period": [str(pairs.times[0]), str(pairs.times[-1])],
+        "period": [pairs.times[0], pairs.times[-1]],
         "times": len(pairs),
         "domain": f"{y.name} {y.edges[0]:g} to {y.edges[-1]:g}, {x.name} {x.edges[0]:g} to"
         f" {x.edges[-1]:g}",

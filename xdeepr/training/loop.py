@@ -244,6 +244,12 @@ class Trainer:
         }
         if self.held_out:
             loss = entry["validation_loss"] = self._validation_loss()
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the validation loss of {', '.join(self.pairs.names[1])} became {loss} at step"
+                    f" {progress.step}: use a smaller learning_rate (now"
+                    f" {self.settings.learning_rate:g}) or precision='float32'."
+                )
             progress.stale += 1
             if loss < progress.best:
                 progress.best, progress.stale = loss, 0
@@ -275,7 +281,7 @@ class Trainer:
 
     def _diverged(self, batch: Batch, value: float) -> TrainingError:
         """Return the error for a loss that is not finite."""
-        times = ", ".join(str(self.pairs.times[t]) for t in batch.times[:3])
+        times = ", ".join(self.pairs.times[t] for t in batch.times[:3])
         return TrainingError(
             f"the loss of {', '.join(self.pairs.names[1])} became {value} at step"
             f" {self.progress.step} (times {times}, …): use a smaller learning_rate (now"
@@ -290,7 +296,9 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
         native = (
             torch.cuda.is_bf16_supported()
             if device.type == "cuda"
-            else device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+            # torch before 2.6 cannot tell
+            else device.type == "cpu"
+            and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         )
         return torch.bfloat16 if native else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]

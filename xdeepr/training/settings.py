@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from xdeepr.errors import OptionError
@@ -57,10 +58,16 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "max_steps", "max_time", "batch_size", "learning_rate", "patience"):
+        for name in ("max_time", "learning_rate"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise OptionError(f"{name}={value!r}: give a number above 0.")
+        for name, least in (("epochs", 1), ("max_steps", 1), ("batch_size", 1), ("patience", 1),
+                            ("seed", 0)):  # fmt: skip
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= least):
+                raise OptionError(f"{name}={value!r}: give a whole number of at least {least}.")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise OptionError(
                 f"precision={self.precision!r}: choose 'auto', 'float32' or 'bfloat16'."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -98,11 +99,14 @@ def describe_run(trainer: Trainer) -> dict[str, Any]:
     return {
         **{f"setting {k}": v for k, v in settings.items()},
         "number of times": len(trainer.pairs),
-        "first time": str(trainer.pairs.times[0]),
-        "last time": str(trainer.pairs.times[-1]),
+        "first time": trainer.pairs.times[0],
+        "last time": trainer.pairs.times[-1],
         "training window": list(trainer.draw.window),
         "normalization": {k: [list(n.mean), list(n.std)] for k, n in trainer.normalization.items()},
-        "network": {k: list(v.shape) for k, v in trainer.network.state_dict().items()},
+        "noise levels": dataclasses.asdict(trainer.diffusion),
+        "validation part": sum(len(batch.times) for batch, *_ in trainer.held_out),
+        # the text of the modules holds what shapes do not tell, such as dropout
+        "network": hashlib.sha256(repr(trainer.network).encode()).hexdigest()[:16],
     }
 
 

@@ -1,0 +1,184 @@
+"""Read and write files: a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xdeepr.errors import DataUnavailableError, OptionError
+
+NETCDF, ZARR, GRIB = (".nc", ".nc4"), (".zarr",), (".grib", ".grib2", ".grb", ".grb2")
+"""Endings of the names of files that are written (the first two) and read."""
+
+
+def open_file(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a netCDF, zarr or GRIB file lazily.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or the folder of a zarr store.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dask-backed.
+
+    Raises
+    ------
+    DataUnavailableError
+        If there is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> ds = open_file("era5_t2m.nc")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataUnavailableError(f"{path} does not exist: check the name and the folder.")
+    # cfgrib would write an index beside the data, which may be a shared, read-only folder.
+    options: dict[str, Any] = (
+        {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}} if path.suffix in GRIB else {}
+    )
+    try:
+        return xr.open_dataset(path, chunks="auto", **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataUnavailableError(
+            f"{path} cannot be read as netCDF, zarr or GRIB ({error}): is it whole, and is the"
+            " library for its format installed (pip install 'xdeepr[grib,zarr]')?"
+        ) from error
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Refuse a name that could not be written to, before the work and not after it.
+
+    Parameters
+    ----------
+    path : path-like
+        Where a dataset shall be written.
+    overwrite : bool, default: False
+        Whether a file that is there may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    OptionError
+        If the ending is unknown, or the file is there and may not be replaced.
+    """
+    path = Path(path)
+    if path.suffix not in NETCDF + ZARR:
+        raise OptionError(
+            f"{path} has the ending {path.suffix!r}, which does not tell the format: use .nc for"
+            " netCDF or .zarr."
+        )
+    if path.exists() and not overwrite:
+        raise OptionError(f"{path} exists already: choose another name, or allow to overwrite it.")
+    return path
+
+
+def write_file(
+    ds: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: str | None = None,
+) -> Path:
+    """Compute a dataset and write it to netCDF or zarr, by the ending of the name.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What to write; computed block by block.
+    path : path-like
+        A name that ends in ``.nc`` or ``.zarr``. Its folder is made where it is missing.
+    overwrite : bool, default: False
+        Replace a file that is there.
+    progress : str, optional
+        Show a progress bar with this text.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    OptionError
+        If the ending is unknown, or the file is there and may not be replaced.
+
+    Examples
+    --------
+    >>> write_file(out, "t2m_hr.zarr", progress="downscaling")  # doctest: +SKIP
+    """
+    path = check_output(path, overwrite=overwrite)
+    with whole(path) as scratch, progress_bar(progress):
+        if path.suffix in ZARR:
+            _evenly_chunked(ds).to_zarr(scratch)
+        else:
+            ds.to_netcdf(scratch)
+    return path
+
+
+@contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name beside a path; rename it when the work in between went well.
+
+    Parameters
+    ----------
+    path : path-like
+        The file or folder to make or replace.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write it. It is removed if there is an error.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        scratch = folder / path.name
+        yield scratch
+        if path.is_dir():  # a folder that is not empty cannot be replaced by a rename
+            path.rename(folder / "old")
+        os.replace(scratch, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def progress_bar(text: str | None) -> AbstractContextManager[Any]:
+    """Return a progress bar over what dask computes, or nothing for no text.
+
+    Parameters
+    ----------
+    text : str or None
+        What is being done.
+
+    Returns
+    -------
+    context manager
+    """
+    if text is None:
+        return nullcontext()
+    from tqdm.dask import TqdmCallback
+
+    return TqdmCallback(desc=text, unit="task", mininterval=0.5)
+
+
+def _evenly_chunked(ds: xr.Dataset) -> xr.Dataset:
+    """Make all chunks but the last of a dimension equal, as zarr needs it."""
+    uneven = {
+        dim: max(sizes)
+        for dim, sizes in ds.unify_chunks().chunksizes.items()
+        if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]
+    }
+    return ds.chunk(uneven) if uneven else ds
