@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import dask
 import numpy as np
 import pytest
+import xarray as xr
+
+import xdeepr
+
+if TYPE_CHECKING:
+    from xdeepr import Downscaler
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+TINY = {"block_out_channels": (8, 16, 16), "layers_per_block": 1}
+"""A network that takes milliseconds."""
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -48,3 +59,61 @@ def data_dir() -> Path:
 def rng() -> np.random.Generator:
     """A generator that gives the same numbers in every run."""
     return np.random.default_rng(20240611)
+
+
+@pytest.fixture(scope="session")
+def italy_hr(data_dir: Path) -> xr.Dataset:
+    """ERA5 2 m temperature over Italy: 48 three-hourly fields of 40 × 48 cells."""
+    file = data_dir / "era5/era5_t2m_italy_3h_20220501_20220630.nc"
+    with xr.open_dataset(file) as ds:
+        return ds.isel(time=slice(0, 48), latitude=slice(0, 40)).astype("float32").load()
+
+
+@pytest.fixture(scope="session")
+def statics(data_dir: Path) -> xr.Dataset:
+    """Geopotential and land–sea mask of the globe at 0.25°, cut to Europe."""
+    with xr.open_dataset(data_dir / "era5/ERA5_const_sfc_variables.nc") as ds:
+        return ds.sel(latitude=slice(60, 30), longitude=slice(0, 30)).load()
+
+
+@pytest.fixture(scope="session")
+def italy_lr(italy_hr: xr.Dataset) -> xr.Dataset:
+    """The Italian fields on cells of 1°, 10 × 12."""
+    return xdeepr.coarsen(italy_hr, 4)
+
+
+@pytest.fixture(scope="session")
+def small_model(italy_lr: xr.Dataset, italy_hr: xr.Dataset, statics: xr.Dataset) -> Downscaler:
+    """A tiny ×4 model after a handful of steps, its output layer roughened.
+
+    Fresh networks predict 0; with random numbers instead every condition and the noise matter.
+    """
+    import torch
+
+    model = xdeepr.fit(
+        italy_lr, italy_hr, covariates=statics, max_steps=5, batch_size=4, validation=None,
+        network=TINY, precision="float32", progress=False, name="tiny",
+    )  # fmt: skip
+    weight = model.network.unet.conv_out.weight
+    with torch.no_grad():
+        weight += 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    return model
+
+
+@pytest.fixture(scope="session")
+def checkpoint(small_model: Downscaler, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which the tiny model is saved."""
+    return small_model.save(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture
+def count_computes() -> Iterator[list[int]]:
+    """Count dask computations while a test runs, in a list of one number."""
+    counted = [0]
+
+    def scheduler(graph: object, keys: object, **options: object) -> object:
+        counted[0] += 1
+        return dask.get(graph, keys, **options)
+
+    with dask.config.set(scheduler=scheduler):
+        yield counted

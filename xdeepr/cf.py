@@ -294,7 +294,7 @@ def convert_units(da: xr.DataArray, units: str) -> xr.DataArray:
     """
     found = units_of(da)
     if found == units:
-        return da
+        return da.assign_attrs(units=units)
     ours, theirs = _parse(found), _parse(units)
     if ours == theirs:
         return da.assign_attrs(units=units)

@@ -101,7 +101,7 @@ def _fit(options: argparse.Namespace) -> None:
     # The same rule as save() has: better known now than after the training.
     if folder.exists() and not (options.overwrite and (folder / CARD).is_file()):
         raise OptionError(
-            f"{folder} exists already: choose another --out, or --overwrite to replace a checkpoint."
+            f"{folder} exists already: choose another --out, or --overwrite if it is a checkpoint."
         )
     model = fit(
         open_file(options.lr),
@@ -182,6 +182,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _ShowDefaults(argparse.HelpFormatter):
+    """Say the defaults of options that have one (argparse's own formatter says None too)."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, True, argparse.SUPPRESS):
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
 def _command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
@@ -189,6 +198,7 @@ def _command(
         name,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
+        formatter_class=_ShowDefaults,
         allow_abbrev=False,
     )
     command.set_defaults(run=run)
@@ -201,14 +211,14 @@ def _add_demo(commands: Any) -> None:
         "--out",
         type=Path,
         default=Path("demo-output"),
-        help="folder of results (default: %(default)s)",
+        help="folder of results",
     )
     command.add_argument("--no-fit", dest="fit", action="store_false", help="train no model")
     command.add_argument("--seed", type=int, default=0, help="seed of weather and noise")
     command.add_argument(
         "--model",
         default="ddpm",
-        help="checkpoint for the synthetic weather (default: %(default)s)",
+        help="checkpoint for the synthetic weather",
     )
 
 
@@ -247,21 +257,19 @@ def _add_fit(commands: Any) -> None:
         "--validation",
         type=float,
         default=0.15,
-        help="held-out part, from the end of the period (default: %(default)s)",
+        help="held-out part, from the end of the period",
     )
     command.add_argument(
         "--max-time", type=_duration, help='greatest duration: seconds, or for example "15min"'
     )
     command.add_argument("--max-steps", type=int, help="greatest number of steps")
     command.add_argument("--epochs", type=int, help="greatest number of epochs")
-    command.add_argument(
-        "--batch-size", type=int, default=32, help="windows in a batch (default: %(default)s)"
-    )
+    command.add_argument("--batch-size", type=int, default=32, help="windows in a batch")
     command.add_argument(
         "--learning-rate",
         type=float,
         default=2e-3,
-        help="peak learning rate (default: %(default)s)",
+        help="peak learning rate",
     )
     command.add_argument("--window", type=int, help="edge of training windows in HR pixels")
     command.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")

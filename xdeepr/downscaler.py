@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -165,6 +166,7 @@ class Downscaler:
             in the card's units.
         """
         times, members = len(inputs.time_keys), len(inputs.realizations)
+        self._warn_of_new_values(inputs.lr)
         conditions = self.conditions(inputs, geometry, block).to(self.device)
 
         def on_tiles(
@@ -196,6 +198,22 @@ class Downscaler:
         ].invert(residual)
         y, x = block.core_in_window()
         return field[..., y, x].numpy()
+
+    def _warn_of_new_values(self, lr: np.ndarray) -> None:
+        """Warn where predictors are far outside what the training has seen."""
+        ranges = self.card.training.get("predictor_range", [])
+        for number, (quantity, (low, high)) in enumerate(
+            zip(self.card.predictors, ranges, strict=False)
+        ):
+            least, most = float(lr[:, number].min()), float(lr[:, number].max())
+            slack = 0.5 * (high - low)
+            if least < low - slack or most > high + slack:
+                warnings.warn(
+                    f"predictor {quantity.name!r} reaches {least:.5g} to {most:.5g}"
+                    f" {quantity.units}, the model was trained on {low:.5g} to {high:.5g}: check the"
+                    " units and the season; do not rely on the result outside this range.",
+                    stacklevel=2,
+                )
 
     def _noise(
         self, inputs: BlockInput, geometry: Geometry, block: Block, seed: int, stream: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -149,6 +150,7 @@ def downscale(
         _refuse_for_interpolation(members=members, sampler=sampler, steps=steps)
     else:
         _check_suits(resolved.card, lr_grid)
+        _warn_of_new_months(resolved.card, _time_of(ds, axes))
 
     lr = stack_fields(_with_dask(ds, axes), resolved.predictors, role="predictor")
     hr_grid = lr_grid.refine(resolved.factor).crop(resolved.margin)
@@ -314,6 +316,20 @@ def _check_suits(card: Card, lr_grid: Grid) -> None:
                 f" {axis.name!r}, the data has cells of {axis.step:g}: regrid the data to"
                 f" {trained:g}, or train a model for this resolution."
             )
+
+
+def _warn_of_new_months(card: Card, time: xr.DataArray | None) -> None:
+    """Warn where the model is asked for a season it was not trained on."""
+    trained = card.training.get("months")
+    if time is None or not trained:
+        return
+    new = sorted(set(np.atleast_1d(time.dt.month.values).tolist()) - set(trained))
+    if new:
+        warnings.warn(
+            f"the model {card.name!r} was trained on the months {trained}, the data has also"
+            f" {new}: do not rely on the result there; train on a period that covers these months.",
+            stacklevel=4,
+        )
 
 
 def _geometry(

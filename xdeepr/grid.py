@@ -262,7 +262,9 @@ class Grid:
             return {}
         assert self.mapping is not None  # the only caller checks
         crs = pyproj.CRS.from_cf(self.mapping[1])
-        to_geographic = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+        # a rotated pole is a geographic system itself, derived from the one that is wanted
+        geographic = crs.source_crs if self.kind == "rotated" else crs.geodetic_crs
+        to_geographic = pyproj.Transformer.from_crs(crs, geographic, always_xy=True)
         x, y = np.meshgrid(
             self.x.in_user_order(self.x.centres), self.y.in_user_order(self.y.centres)
         )

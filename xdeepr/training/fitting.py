@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import torch
 
@@ -373,6 +374,8 @@ def _training_record(aligned: Aligned, pairs: Pairs, trainer: Trainer) -> dict[s
     record: dict[str, Any] = {
         "period": [pairs.times[0], pairs.times[-1]],
         "times": len(pairs),
+        "months": sorted({int(m) for m in aligned.time.dt.month.values}),
+        "predictor_range": _ranges(pairs.lr),
         "domain": f"{y.name} {y.edges[0]:g} to {y.edges[-1]:g}, {x.name} {x.edges[0]:g} to"
         f" {x.edges[-1]:g}",
         "fingerprint": fingerprint(pairs),
@@ -383,3 +386,9 @@ def _training_record(aligned: Aligned, pairs: Pairs, trainer: Trainer) -> dict[s
     if trainer.held_out:
         record["validation_loss"] = trainer.progress.best
     return record
+
+
+def _ranges(fields: Any) -> list[list[float]]:
+    """Return the least and the greatest value of each predictor in training."""
+    low, high = dask.compute(fields.min(axis=(0, 2, 3)), fields.max(axis=(0, 2, 3)))
+    return [[float(a), float(b)] for a, b in zip(low, high, strict=True)]

@@ -62,12 +62,15 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise OptionError(f"{name}={value!r}: give a number above 0.")
-        for name, least in (("epochs", 1), ("max_steps", 1), ("batch_size", 1), ("patience", 1),
-                            ("seed", 0)):  # fmt: skip
+        least = {"epochs": 1, "max_steps": 1, "batch_size": 1, "patience": 1, "seed": 0}
+        for name, low in least.items():
             value = getattr(self, name)
+            if value is None:
+                continue
             whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= least):
-                raise OptionError(f"{name}={value!r}: give a whole number of at least {least}.")
+            if not (whole and value >= low):
+                raise OptionError(f"{name}={value!r}: give a whole number of at least {low}.")
+            object.__setattr__(self, name, int(value))  # JSON knows no numpy integers
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise OptionError(
                 f"precision={self.precision!r}: choose 'auto', 'float32' or 'bfloat16'."
