@@ -117,3 +117,31 @@ def count_computes() -> Iterator[list[int]]:
 
     with dask.config.set(scheduler=scheduler):
         yield counted
+
+
+@pytest.fixture(scope="session")
+def mogreps_hr(data_dir: Path) -> xr.Dataset:
+    """Wind speed of MOGREPS-UK, 200 × 200 cells of 2 km: 8 members, each as a time of its own."""
+    name = "20170602T0300Z-PT0012H-horizontal_wind_speed_at_10m.nc"
+    with xr.open_dataset(data_dir / "mogreps-uk" / name) as ds:
+        ds = ds.drop_vars(["time", "forecast_period", "forecast_reference_time"]).load()
+    times = np.datetime64("2017-06-02T03:00", "ns") + np.arange(12) * np.timedelta64(3600, "s")
+    ds = ds.rename(realization="time").assign_coords(time=("time", times))
+    ds.time.attrs["standard_name"] = "time"
+    return ds.isel(time=slice(0, 8))
+
+
+@pytest.fixture(scope="session")
+def mogreps_lr(mogreps_hr: xr.Dataset) -> xr.Dataset:
+    """The same on cells of 8 km, 50 × 50."""
+    return xdeepr.coarsen(mogreps_hr, 4)
+
+
+@pytest.fixture(scope="session")
+def wind_model(mogreps_lr: xr.Dataset, mogreps_hr: xr.Dataset) -> Downscaler:
+    """A tiny ×4 model for a projected grid, trained for some seconds on windows."""
+    return xdeepr.fit(
+        mogreps_lr.isel(time=slice(0, 6)), mogreps_hr.isel(time=slice(0, 6)), time_features=(),
+        max_steps=60, batch_size=4, window=32, validation=None, network=TINY,
+        precision="float32", progress=False, name="wind",
+    )  # fmt: skip

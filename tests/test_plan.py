@@ -44,9 +44,18 @@ def test_blocks_share_the_tiles_of_the_whole_domain():
         assert set(segment.tiles) <= everywhere
         # all tiles that reach into the core are there
         core = segment.core
-        assert {t for t in everywhere if t.start < core.stop and t.stop > core.start} == set(
+        assert {t for t in everywhere if t.start < core.stop and t.stop > core.start} <= set(
             segment.tiles
         )
+
+
+@given(length=st.integers(8, 900), tile=st.integers(8, 96), block=st.integers(8, 400))
+@settings(max_examples=60, deadline=None)
+def test_cores_are_chunks_that_zarr_can_write(length, tile, block):
+    plan = make_plan((length, 8), tile=(tile, 8), overlap=min(tile, length) // 4, block=block)
+    sizes = plan.chunks[0]
+    assert set(sizes[:-1]) <= {sizes[0]}
+    assert sizes[-1] <= sizes[0]
 
 
 def test_small_domain_is_one_tile():

@@ -71,11 +71,14 @@ def stack_fields(ds: xr.Dataset, quantities: Sequence[Quantity], *, role: str) -
                 f"{role} {name!r} has the further dimension {sorted(extra)[0]!r}: select one entry"
                 f" first, for example ds.isel({sorted(extra)[0]}=0)."
             )
+        if axes.time is not None and axes.time not in field.dims:
+            raise AxisError(
+                f"{role} {name!r} does not vary along {axes.time!r}: drop it from the data and give"
+                " static fields as covariates=."
+            )
         field = field.reset_coords(drop=True).astype("float32")
         if axes.time is None:
             field = field.expand_dims("time")
-        elif axes.time not in field.dims:
-            field = field.expand_dims({axes.time: ds.sizes[axes.time]})
         fields.append(field.variable)
     stacked = xr.Variable.concat(fields, dim="channel")
     return xr.DataArray(stacked).transpose(axes.time or "time", "channel", axes.y, axes.x)

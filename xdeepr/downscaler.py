@@ -210,8 +210,8 @@ class Downscaler:
             if least < low - slack or most > high + slack:
                 warnings.warn(
                     f"predictor {quantity.name!r} reaches {least:.5g} to {most:.5g}"
-                    f" {quantity.units}, the model was trained on {low:.5g} to {high:.5g}: check the"
-                    " units and the season; do not rely on the result outside this range.",
+                    f" {quantity.units}, the model was trained on {low:.5g} to {high:.5g}: check"
+                    " units and season; do not rely on the result outside this range.",
                     stacklevel=2,
                 )
 

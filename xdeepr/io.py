@@ -82,7 +82,9 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
             " netCDF or .zarr."
         )
     if path.exists() and not overwrite:
-        raise OptionError(f"{path} exists already: choose another name, or allow to overwrite it.")
+        raise OptionError(
+            f"{path} exists already: choose another name, or overwrite it (--overwrite)."
+        )
     return path
 
 
@@ -122,7 +124,8 @@ def write_file(
     path = check_output(path, overwrite=overwrite)
     with whole(path) as scratch, progress_bar(progress):
         if path.suffix in ZARR:
-            _evenly_chunked(ds).to_zarr(scratch)
+            # Consolidated metadata is not part of the zarr 3 format, and xarray would warn of it.
+            _evenly_chunked(ds).to_zarr(scratch, consolidated=False)
         else:
             ds.to_netcdf(scratch)
     return path

@@ -157,17 +157,17 @@ def make_plan(
 
 
 def _segments(length: int, tile: int, overlap: int, block: int) -> tuple[Segment, ...]:
-    """Divide one axis: tiles at a fixed stride, cores cut in the middle of an overlap."""
+    """Divide one axis: tiles at a fixed stride, cores of a whole number of strides."""
     stride = tile - overlap if tile < length else tile
     count = max(1, math.ceil((length - tile) / stride) + 1)
     tiles = [Span(min(i * stride, length - tile), 0) for i in range(count)]
     tiles = [Span(t.start, t.start + tile) for t in tiles]
-    per_block = max(1, block // stride)
-    cuts = [0]
-    for first in range(per_block, count, per_block):
-        cuts.append((tiles[first].start + tiles[first - 1].stop) // 2)
-    cuts.append(length)
+    # Cores are equal but for a smaller last one, as zarr wants its chunks. Tiles that begin or end
+    # within half an overlap of a core belong to its block too, so both sides of a cut see the same.
+    core = max(1, block // stride) * stride
+    cuts = [*range(0, length, core), length] if count > 1 else [0, length]
+    reach = overlap // 2
     return tuple(
-        Segment(Span(a, b), tuple(t for t in tiles if t.start < b and t.stop > a))
+        Segment(Span(a, b), tuple(t for t in tiles if t.start < b + reach and t.stop > a - reach))
         for a, b in pairwise(cuts)
     )
