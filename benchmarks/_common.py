@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+import xdeepr  # noqa: F401  # registers .deepr
+
 FACTOR = 4
 STEP = 1.0  # degrees between LR cells
 

@@ -160,7 +160,7 @@ def test_verify_against_a_baseline(here: Path, baseline: str, systems: list[str]
         ("downscale lr.nc out.nc --model bicubic", "factor="),
         ("fit lr.nc hr.nc --out tiny", "tiny exists already"),
         ("fit lr.nc hr.nc --out new --max-time soon", "'soon'"),
-        ("fit hr.nc hr.nc --out new", "factor"),
+        ("fit hr.nc hr.nc --out new", "does not nest"),
         ("verify hr.nc lr.nc", "Regrid the reference"),
         ("verify hr.nc hr.nc --baseline splines", "splines does not exist"),
     ],
@@ -210,6 +210,7 @@ def test_warnings_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -
     assert warning.startswith("xdeepr: warning: No predictor given")
 
 
+@pytest.mark.filterwarnings("error")
 def test_write_file_replaces_only_when_allowed(tmp_path: Path) -> None:
     for name in ("a.nc", "a.zarr"):
         one, two = (xr.Dataset({"x": ("t", np.full(3, value))}) for value in (1, 2))

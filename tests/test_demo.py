@@ -22,7 +22,7 @@ PNG = b"\x89PNG"
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint for the demo's climate, hardly trained."""
     climate = SyntheticClimate()
-    lr, hr = climate.sample(np.datetime64("1999-01-01", "h") + 700 * np.arange(4), seed=9)
+    lr, hr = climate.sample(np.datetime64("1999-07-01", "h") + 100 * np.arange(4), seed=9)
     model = lr.deepr.fit(
         hr, covariates=climate.statics(), validation=None, max_steps=2, batch_size=2,
         network={"block_out_channels": (8, 16), "layers_per_block": 1}, name="ddpm",

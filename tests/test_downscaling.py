@@ -12,19 +12,8 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from dask.base import collections_to_expr
 
-import xdeepr
 from xdeepr import lazy
-from xdeepr.errors import (
-    AxisError,
-    CheckpointError,
-    GridError,
-    MissingValuesError,
-    OptionError,
-    UnitsError,
-    VariableError,
-)
 from xdeepr.plan import make_plan
 
 QUICK = {"members": 3, "seed": 1, "steps": 3}
@@ -365,3 +354,14 @@ def test_no_seams(block, mogreps_lr, wind_model, monkeypatch):
             if len(where):
                 ratio = border_ratio(tiled, where, axis) / border_ratio(one, where, axis)
                 assert ratio == pytest.approx(1, abs=0.02)
+
+
+def test_the_measure_of_seams_sees_them(mogreps_lr, wind_model):
+    """Without overlap there are seams, so the test above could fail."""
+    lr = mogreps_lr.isel(time=[6])
+    one, cut = (
+        lr.deepr.downscale(wind_model, members=2, tile=tile, overlap=0, steps=5).wind_speed.values
+        for tile in (200, 40)
+    )
+    borders = [40, 80, 120, 160]
+    assert border_ratio(cut, borders, -1) / border_ratio(one, borders, -1) > 1.1

@@ -18,7 +18,7 @@ TOP = {"plotting", "datasets", "io", "cli"}
 ABOVE = TOP | {"accessor", "xdeepr", "__main__", "demo"}
 LEAVES = {"cf", "grid", "normalization", "errors"}
 # What a leaf may lean on, beside the other leaves.
-LEAF_SUPPORT = {"_version"}
+LEAF_SUPPORT = {"_proj", "_version"}
 MACHINERY = {"plan", "tiling", "noise", "sampling"}
 VERBS = {"downscale", "fit", "accessor"}
 HEAVY = ("torch", "diffusers", "transformers", "matplotlib", "xskillscore")

@@ -1,4 +1,4 @@
-"""Load pyproj where it is safe.
+"""Latitude and longitude of map coordinates; pyproj is loaded where it is safe.
 
 The wheels of pyproj and of ecCodes (which cfgrib brings, and which xarray loads to look at any
 file) each carry their own PROJ library. Loaded in the order ecCodes, pyproj they crash the
@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 
 def load_pyproj() -> ModuleType | None:
@@ -33,3 +37,40 @@ def load_pyproj() -> ModuleType | None:
         return import_module("pyproj")
     except ImportError:
         return None
+
+
+def geographic(
+    x: np.ndarray, y: np.ndarray, name: str, attrs: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return latitude and longitude of points in map coordinates.
+
+    Parameters
+    ----------
+    x, y : numpy.ndarray
+        Metres, or degrees of a rotated pole.
+    name, attrs : str, mapping
+        The grid mapping variable and its attributes (CF 1.11, appendix F).
+
+    Returns
+    -------
+    tuple of numpy.ndarray, or None
+        None if pyproj cannot be loaded or, with a warning, does not understand the mapping.
+    """
+    pyproj = load_pyproj()
+    if pyproj is None:
+        return None
+    try:
+        crs = pyproj.CRS.from_cf(dict(attrs))
+        # a rotated pole is a geographic system itself, derived from the one that is wanted
+        base = crs.source_crs if crs.is_geographic and crs.is_derived else crs.geodetic_crs
+        transformer = pyproj.Transformer.from_crs(crs, base, always_xy=True)
+    except (pyproj.exceptions.ProjError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(
+            f"grid mapping {name!r} is not understood ({error!r}), so the 2-D latitude and"
+            " longitude are left out: correct its attributes.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return None
+    longitude, latitude = transformer.transform(x, y)
+    return latitude, longitude

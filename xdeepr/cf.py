@@ -122,13 +122,18 @@ def _horizontal(
 def _time(obj: xr.DataArray | xr.Dataset) -> str | None:
     """Return the dimension of time, if there is one."""
     named = []
+    bounds = {c.attrs.get("bounds", c.encoding.get("bounds")) for c in obj.coords.values()}
     for dim in map(str, obj.dims):
+        if dim in bounds:  # some files call the dimension of the bounds like the bounds
+            continue
         if dim not in obj.coords:
             if dim.lower() == "time":
                 named.append(dim)
             continue
         coord = obj.coords[dim]
-        decoded = np.issubdtype(coord.dtype, np.datetime64) or _is_cftime(coord)
+        if coord.ndim != 1:  # bounds may be named as the dimension of their two vertices
+            continue
+        decoded = holds_times(coord)
         undecoded = " since " in str(coord.attrs.get("units", ""))
         cf_time = coord.attrs.get("standard_name") == "time" or coord.attrs.get("axis") == "T"
         if decoded or undecoded or cf_time or dim.lower() == "time":
@@ -141,8 +146,10 @@ def _time(obj: xr.DataArray | xr.Dataset) -> str | None:
     return named[0] if named else None
 
 
-def _is_cftime(coord: xr.DataArray) -> bool:
-    """Whether a coordinate holds cftime objects."""
+def holds_times(coord: xr.DataArray) -> bool:
+    """Whether a coordinate holds decoded times: datetime64 or cftime objects."""
+    if np.issubdtype(coord.dtype, np.datetime64):
+        return True
     if coord.dtype != object or coord.size == 0:
         return False
     return type(coord.values.flat[0]).__module__.startswith("cftime")
@@ -166,7 +173,7 @@ def check_time(obj: xr.DataArray | xr.Dataset, axes: Axes) -> None:
     coord = obj.coords[axes.time]
     if coord.size == 0:
         raise AxisError(f"{axes.time!r} is empty: check the selection that made it.")
-    if not (np.issubdtype(coord.dtype, np.datetime64) or _is_cftime(coord)):
+    if not holds_times(coord):
         raise AxisError(
             f"{axes.time!r} holds {coord.dtype} numbers, not times"
             f" (units {coord.attrs.get('units', 'missing')!r}): decode it with xr.decode_cf, or"

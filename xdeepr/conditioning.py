@@ -32,6 +32,8 @@ def describe(da: xr.DataArray) -> Quantity:
         If the field has no usable units.
     """
     attrs = {key: da.attrs[key] for key in _KEPT_ATTRS if isinstance(da.attrs.get(key), str)}
+    if attrs.get("standard_name") == "unknown":  # cfgrib's word for "none"
+        del attrs["standard_name"]
     return Quantity(str(da.name), cf.units_of(da), attrs)
 
 

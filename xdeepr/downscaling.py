@@ -285,11 +285,12 @@ def _interpolation(
         wanted = grid_of(like)
         factor, margin = relate(lr_grid, wanted)
         known = wanted.y.known(), wanted.x.known()
-    if isinstance(factor, bool) or not isinstance(factor, int) or not 2 <= factor <= 8:
+    whole = isinstance(factor, int | np.integer) and not isinstance(factor, bool)
+    if factor is None or not whole or not 2 <= factor <= 8:
         raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
     names = cf.spatial_variables(ds, cf.find_axes(ds))
     fields = tuple(describe(ds[name]) for name in names)
-    return Model(Source(method), method, fields, fields, factor, margin, known)
+    return Model(Source(method), method, fields, fields, int(factor), margin, known)
 
 
 def _refuse_for_interpolation(**options: Any) -> None:
@@ -376,11 +377,16 @@ def _time_of(ds: xr.Dataset, axes: cf.Axes) -> xr.DataArray | None:
     """Return the time coordinate: the dimension's, or a scalar one."""
     if axes.time is not None:
         return ds[axes.time]
-    for name, coord in ds.coords.items():
-        is_time = np.issubdtype(coord.dtype, np.datetime64) or "calendar" in coord.encoding
-        if coord.ndim == 0 and is_time and "reference" not in str(name):
-            return coord
-    return None
+    scalars = [
+        coord
+        for name, coord in ds.coords.items()
+        if coord.ndim == 0
+        and cf.holds_times(coord)
+        and coord.attrs.get("standard_name", name) != "forecast_reference_time"
+    ]
+    # GRIB fields have the time of the analysis too; the one that is valid says so
+    stated = [coord for coord in scalars if coord.attrs.get("standard_name") == "time"]
+    return next(iter(stated or scalars), None)
 
 
 def _lazy_values(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr._proj import load_pyproj
+from xdeepr._proj import geographic
 from xdeepr.errors import AxisError, GridError
 
 Margin = tuple[int, int, int, int]
@@ -23,6 +24,8 @@ _SPACING_TOLERANCE = 2e-2
 
 _NESTING_TOLERANCE = 2e-2
 """Deviation from nesting, in HR cells."""
+
+_METRES = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "km": 1000.0}
 
 _DEFAULT_ATTRS: dict[tuple[str, str], dict[str, str]] = {
     ("latlon", "y"): {"standard_name": "latitude", "units": "degrees_north"},
@@ -49,8 +52,8 @@ class GridAxis:
     attrs : mapping
         Attributes of the coordinate.
     turn : float, optional
-        Longitude at which the user's convention begins (0 or -180); None if it is no longitude
-        or runs past the end of either convention.
+        Longitude at which the user's values start again (0 or -180), if that happens inside the
+        domain. None otherwise: a coordinate that was monotonic stays so, as CF wants it.
     values : numpy.ndarray, optional
         The coordinate as it stands in a file, in ascending order of `centres`. Where it is known
         it is handed on to the bit, because xarray aligns coordinates by equality.
@@ -127,7 +130,8 @@ class GridAxis:
         if self.turn is None:
             return values
         first = values if values.ndim == 1 else values.mean(axis=1)
-        shift = self.turn + (first - self.turn) % 360 - first
+        # a centre at the seam itself must not fall to its other side by rounding
+        shift = -360 * np.floor((first - self.turn) / 360 + 1e-9)
         return values + (shift if values.ndim == 1 else shift[:, None])
 
 
@@ -233,8 +237,20 @@ class Grid:
         -------
         dict of str to xarray.DataArray
             y and x with bounds, the grid mapping, and on projected and rotated grids the 2-D
-            latitude and longitude (if pyproj is installed).
+            latitude and longitude (if pyproj is installed and understands the mapping).
+
+        Raises
+        ------
+        GridError
+            If cells are centred beyond a pole.
         """
+        reach = float(np.abs(self.y.centres).max())
+        if self.kind != "projected" and reach > 90 + 1e-3 * self.y.step:
+            raise GridError(
+                f"{self.y.name!r} would reach {reach:g} degrees, beyond the pole: leave out the"
+                " rows that are centred on the poles, for example"
+                f" ds.isel({self.y.name}=slice(1, -1))."
+            )
         out: dict[str, xr.DataArray] = {}
         for axis in (self.y, self.x):
             bounds = f"{axis.name}_bnds"
@@ -256,19 +272,16 @@ class Grid:
         return out
 
     def _geographic(self) -> dict[str, xr.DataArray]:
-        """Return 2-D latitude and longitude of the cell centres."""
-        pyproj = load_pyproj()
-        if pyproj is None:
-            return {}
+        """Return 2-D latitude and longitude of the cell centres, where they can be had."""
         assert self.mapping is not None  # the only caller checks
-        crs = pyproj.CRS.from_cf(self.mapping[1])
-        # a rotated pole is a geographic system itself, derived from the one that is wanted
-        geographic = crs.source_crs if self.kind == "rotated" else crs.geodetic_crs
-        to_geographic = pyproj.Transformer.from_crs(crs, geographic, always_xy=True)
-        x, y = np.meshgrid(
-            self.x.in_user_order(self.x.centres), self.y.in_user_order(self.y.centres)
-        )
-        lon, lat = to_geographic.transform(x, y)
+        unit = 1.0 if self.kind == "rotated" else _METRES.get(str(self.x.attrs.get("units")))
+        if unit is None:
+            return {}
+        x, y = (unit * axis.in_user_order(axis.centres) for axis in (self.x, self.y))
+        found = geographic(*np.meshgrid(x, y), *self.mapping)
+        if found is None:
+            return {}
+        lat, lon = found
         dims = (self.y.name, self.x.name)
         out = {
             "latitude": xr.DataArray(lat, dims=dims, attrs=_DEFAULT_ATTRS["latlon", "y"]),
@@ -335,13 +348,14 @@ def _axis(coord: xr.DataArray, kind: Kind, which: Literal["y", "x"]) -> GridAxis
             " select a larger domain."
         )
     turn = None
-    if kind == "latlon" and which == "x":
-        low, high = values.min(), values.max()
-        turn = -180.0 if low < 0 and high < 180 + 1e-6 else 0.0 if low >= 0 and high < 360 else None
-        values = np.rad2deg(np.unwrap(np.deg2rad(values)))
+    if kind != "projected" and which == "x":
+        unwrapped = np.unwrap(values, period=360)
+        if not np.array_equal(unwrapped, values):
+            turn = 0.0 if values.min() >= 0 else -180.0
+        values = unwrapped
     descending = bool(values[0] > values[-1])
     centres = values[::-1] if descending else values
-    step = (centres[-1] - centres[0]) / (centres.size - 1)
+    step = _step(centres)
     even = centres[0] + step * np.arange(centres.size)
     worst = int(np.argmax(np.abs(centres - even)))
     if not step > 0 or abs(centres[worst] - even[worst]) > _SPACING_TOLERANCE * step:
@@ -357,13 +371,28 @@ def _axis(coord: xr.DataArray, kind: Kind, which: Literal["y", "x"]) -> GridAxis
     return GridAxis(name, even, descending, attrs, turn, own, own.dtype)
 
 
+def _step(centres: np.ndarray) -> float:
+    """Return the step of a coordinate.
+
+    Single precision knows it poorly: from two cells at 350 degrees a step of 0.1 comes out wrong
+    by 3e-4, which is a whole cell when `Grid.origin` counts from 0. So of all the steps that fit,
+    one that is a simple fraction is taken.
+    """
+    step = float(centres[-1] - centres[0]) / (centres.size - 1)
+    rounding = float(np.spacing(np.float32(np.abs(centres).max()))) / (centres.size - 1)
+    if not step > rounding or not np.array_equal(centres, centres.astype(np.float32)):
+        return step
+    fractions = (Fraction(step).limit_denominator(10**digits) for digits in range(9))
+    return next((float(f) for f in fractions if abs(f - step) <= rounding), step)
+
+
 def _mapping(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> tuple[str, dict[str, Any]] | None:
     """Return name and attributes of the grid mapping variable."""
     fields = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
     for da in fields:
         name = da.attrs.get("grid_mapping", da.encoding.get("grid_mapping"))
         if isinstance(name, str) and {axes.y, axes.x} <= set(da.dims):
-            name = name.split(":")[0].strip()
+            name = name.split(":")[0].strip()  # "crs" or, extended, "crs: x y"
             if name in obj.coords or (isinstance(obj, xr.Dataset) and name in obj.variables):
                 return name, dict(obj[name].attrs)
     return None
@@ -407,7 +436,7 @@ def relate(lr: Grid, hr: Grid) -> tuple[int, Margin]:
             " from 2 to 8 is needed. Regrid the labels to a whole fraction of the LR cell."
         )
     low_y, high_y = _margins(lr.y, hr.y, factor, periodic=False)
-    low_x, high_x = _margins(lr.x, hr.x, factor, periodic=lr.kind == "latlon")
+    low_x, high_x = _margins(lr.x, hr.x, factor, periodic=lr.kind != "projected")
     return factor, (low_y, high_y, low_x, high_x)
 
 

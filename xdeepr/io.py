@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -124,8 +125,7 @@ def write_file(
     path = check_output(path, overwrite=overwrite)
     with whole(path) as scratch, progress_bar(progress):
         if path.suffix in ZARR:
-            # Consolidated metadata is not part of the zarr 3 format, and xarray would warn of it.
-            _evenly_chunked(ds).to_zarr(scratch, consolidated=False)
+            _to_zarr(_evenly_chunked(ds), scratch)
         else:
             ds.to_netcdf(scratch)
     return path
@@ -175,6 +175,17 @@ def progress_bar(text: str | None) -> AbstractContextManager[Any]:
     from tqdm.dask import TqdmCallback
 
     return TqdmCallback(desc=text, unit="task", mininterval=0.5)
+
+
+def _to_zarr(ds: xr.Dataset, path: Path) -> None:
+    """Write a store with consolidated metadata.
+
+    zarr warns that other implementations may not read these; they read the metadata of each
+    array instead. Without them xarray warns every reader.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        ds.to_zarr(path)
 
 
 def _evenly_chunked(ds: xr.Dataset) -> xr.Dataset:

@@ -109,8 +109,10 @@ def _time_coordinates(source: xr.Dataset, axes: cf.Axes) -> dict[str, xr.Variabl
         if not horizontal & set(coord.dims) and set(coord.dims) <= {axes.time}
     }
     if axes.time is not None and axes.time in kept:
-        time = kept[axes.time] = kept[axes.time].copy(deep=False)
-        time.attrs = {"standard_name": "time", "axis": "T", **time.attrs}
+        time = kept[axes.time]
+        time.attrs = {**time.attrs, "standard_name": "time", "axis": "T"}
+        if time.encoding.get("calendar") == "gregorian":
+            time.encoding["calendar"] = "standard"  # the same; CF 1.9 wants the new word
         bounds = time.attrs.get("bounds", time.encoding.get("bounds"))
         if bounds in source.variables:
             kept[bounds] = source.variables[bounds].copy(deep=False)
@@ -120,6 +122,8 @@ def _time_coordinates(source: xr.Dataset, axes: cf.Axes) -> dict[str, xr.Variabl
         v.attrs.get("grid_mapping", v.encoding.get("grid_mapping"))
         for v in source.variables.values()
     }
+    for variable in kept.values():
+        variable.encoding["_FillValue"] = None  # CF: coordinates have no missing values
     return {name: v for name, v in kept.items() if name not in mapping_names}
 
 
@@ -127,6 +131,8 @@ def _field_attrs(source: xr.Dataset, quantity: Quantity, grid: Grid) -> dict[str
     """Return the attributes of an output variable."""
     attrs = dict(source[quantity.name].attrs) if quantity.name in source else {}
     attrs = {k: v for k, v in attrs.items() if k not in _STALE_ATTRS and not k.startswith("GRIB_")}
+    if attrs.get("standard_name") == "unknown":  # cfgrib's word for "none"
+        del attrs["standard_name"]
     attrs |= {**quantity.attrs, "units": quantity.units}
     if grid.mapping is not None:
         attrs["grid_mapping"] = grid.mapping[0]

@@ -182,7 +182,7 @@ class Draw:
 
     def __post_init__(self) -> None:
         if self.times < 1:
-            raise TrainingError("there is no time left to train on: use a smaller validation part.")
+            raise TrainingError("no time left to train on: use a smaller validation part.")
 
     @property
     def windows_per_epoch(self) -> int:

@@ -1,0 +1,214 @@
+"""From datasets to channels."""
+
+from __future__ import annotations
+
+import cftime
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from xdeepr.card import Quantity
+from xdeepr.conditioning import (
+    check_finite,
+    covariates_on,
+    describe,
+    describe_covariates,
+    stack_fields,
+    static_field,
+    time_channels,
+    time_keys,
+    time_text,
+)
+from xdeepr.errors import AxisError, GridError, MissingValuesError, OptionError, UnitsError
+from xdeepr.grid import grid_of
+
+T2M = Quantity("t2m", "K")
+
+
+@pytest.fixture
+def small(italy_lr) -> xr.Dataset:
+    return italy_lr[["t2m"]].isel(time=slice(0, 3))
+
+
+# --- predictors ----------------------------------------------------------------------------------
+
+
+def test_stack_is_ascending_float32_in_the_units_wanted(small):
+    celsius = small.assign(t2m=(small.t2m.astype(float) - 273.15).assign_attrs(units="degC"))
+    for ds in (small, celsius, small.sortby("latitude"), small.transpose(..., "time")):
+        stacked = stack_fields(ds, [T2M], role="predictor")
+        assert stacked.dims == ("time", "channel", "latitude", "longitude")
+        assert stacked.dtype == np.float32
+        np.testing.assert_allclose(stacked[:, 0], small.t2m.sortby("latitude"), rtol=1e-6)
+
+
+def test_stack_keeps_the_order_asked_for(small):
+    both = small.assign(u10=(small.t2m * 0).assign_attrs(units="m s-1"))
+    stacked = stack_fields(both, [Quantity("u10", "km/h"), T2M], role="predictor")
+    assert (stacked[:, 0] == 0).all()
+    assert (stacked[:, 1] > 200).all()
+
+
+def test_stack_finds_a_field_by_standard_name(small):
+    renamed = small.rename(t2m="tas").assign(tp=(small.t2m * 0).assign_attrs(units="m"))
+    renamed.tas.attrs["standard_name"] = "air_temperature"
+    renamed.tp.attrs["standard_name"] = "precipitation_amount"
+    wanted = Quantity("t2m", "K", {"standard_name": "air_temperature"})
+    assert (stack_fields(renamed, [wanted], role="predictor") > 200).all()
+
+
+def test_stack_is_lazy(small, count_computes):
+    stack_fields(small.chunk(time=1).sortby("latitude"), [T2M], role="predictor")
+    assert count_computes == [0]
+
+
+def test_one_time_without_a_dimension(small):
+    stacked = stack_fields(small.isel(time=1), [T2M], role="predictor")
+    assert stacked.sizes["time"] == 1
+
+
+def test_describe_keeps_what_names_the_quantity(small):
+    field = small.t2m.assign_attrs(standard_name="air_temperature", valid_min=3)
+    quantity = describe(field)
+    assert (quantity.name, quantity.units) == ("t2m", "K")
+    assert quantity.attrs["standard_name"] == "air_temperature"
+    assert "valid_min" not in quantity.attrs
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+def test_keys_depend_on_the_time_alone():
+    times = pd.date_range("2022-05-01", periods=5, freq="90s")
+    whole = time_keys(xr.DataArray(times, dims="time"))
+    assert np.diff(whole).tolist() == [90] * 4
+    for unit in ("s", "ms", "us", "ns"):
+        part = xr.DataArray(times[3:4].as_unit(unit), dims="time")
+        assert time_keys(part).tolist() == whole[3:4].tolist()
+        assert time_keys(part[0]).tolist() == whole[3:4].tolist()
+    assert time_keys(None).tolist() == [0]
+
+
+@pytest.mark.parametrize("calendar", ["standard", "noleap", "360_day"])
+def test_keys_of_other_calendars(calendar):
+    dates = [cftime.datetime(1850 + 50 * i, 2, 28, 3, calendar=calendar) for i in range(6)]
+    keys = time_keys(xr.DataArray(dates, dims="time"))
+    assert (np.diff(keys) > 0).all()
+    assert time_keys(xr.DataArray(dates[4])).tolist() == [keys[4]]
+    assert (keys % 3600 == 0).all()
+
+
+def test_time_channels_lie_on_the_unit_circle():
+    times = xr.DataArray(pd.date_range("2020-01-01", "2021-01-01", freq="3h"), dims="time")
+    channels = time_channels(times, ("hour", "day_of_year"))
+    assert channels.shape == (times.size, 4)
+    assert channels.dtype == np.float32
+    np.testing.assert_allclose(channels[:, 0] ** 2 + channels[:, 1] ** 2, 1, atol=1e-6)
+    np.testing.assert_allclose(channels[0], [1, 0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(channels[2, :2], [0, 1], atol=1e-6)  # 6 h is a quarter turn
+    # no jump at midnight or at new year
+    assert np.abs(np.diff(channels[:, 2:], axis=0)).max() < 0.02
+    np.testing.assert_allclose(time_channels(times[5], ("hour",)), channels[5:6, :2])
+
+
+def test_a_year_of_360_days_is_a_whole_turn():
+    dates = xr.DataArray([cftime.Datetime360Day(2000, 1 + 3 * i, 1) for i in range(4)], dims="time")
+    channels = time_channels(dates, ("day_of_year",))
+    np.testing.assert_allclose(channels, [[1, 0], [0, 1], [-1, 0], [0, -1]], atol=1e-6)
+
+
+def test_time_features_without_a_time():
+    assert time_channels(None, ()).shape == (1, 0)
+    with pytest.raises(AxisError, match="hour.*expand_dims"):
+        time_channels(None, ("hour",))
+    with pytest.raises(OptionError, match="minute.*hour, day_of_year"):
+        time_channels(None, ("minute",))
+
+
+def test_time_text():
+    assert time_text(np.datetime64("2022-05-01T03", "ns")) == "2022-05-01T03:00:00"
+    assert time_text(cftime.Datetime360Day(2000, 2, 30)).startswith("2000-02-30")
+
+
+# --- covariates ----------------------------------------------------------------------------------
+
+
+def test_covariates_on_the_same_cells_are_taken_as_they_are(statics):
+    part = statics.isel(latitude=slice(4, 24), longitude=slice(10, 40))
+    grid = grid_of(part)
+    z = Quantity("z", "m2 s-2")
+    out = covariates_on(grid, statics, [z])
+    np.testing.assert_array_equal(out[0], part.z[0, ::-1].astype("float32"))
+
+
+def test_covariates_are_interpolated_linearly(italy_hr, statics):
+    """A field that is linear in latitude and longitude is met exactly on the offset grid."""
+    linear = (statics.z[0] * 0 + 3 * statics.latitude - 2 * statics.longitude).assign_attrs(
+        units="km"
+    )
+    grid = grid_of(italy_hr)
+    out = covariates_on(grid, linear.to_dataset(name="z"), [Quantity("z", "m")])
+    wanted = 3 * grid.y.centres[:, None] - 2 * grid.x.centres
+    np.testing.assert_allclose(out[0], 1000 * wanted, rtol=1e-4, atol=0.1)
+
+
+@pytest.mark.parametrize("first", [-180.0, 0.0])
+def test_covariates_wrap_around_the_globe(first):
+    """Also on the seam of the covariate's own convention."""
+    longitude = first + 2.0 * np.arange(180) + 1
+    wave = np.cos(np.deg2rad(longitude)) * np.ones((10, 1))
+    globe = xr.Dataset(
+        {"z": (("lat", "lon"), wave, {"units": "m"})},
+        {
+            "lat": ("lat", np.arange(10.0), {"units": "degrees_north"}),
+            "lon": ("lon", longitude, {"units": "degrees_east"}),
+        },
+    )
+    for start in (-4.25, 176.25, 355.75):
+        lon = start + 0.5 * np.arange(20)
+        fine = xr.Dataset(
+            coords={
+                "lat": ("lat", 2 + 0.5 * np.arange(8), {"units": "degrees_north"}),
+                "lon": ("lon", lon, {"units": "degrees_east"}),
+            }
+        )
+        out = covariates_on(grid_of(fine), globe, [Quantity("z", "m")])
+        np.testing.assert_allclose(out[0, 0], np.cos(np.deg2rad(lon)), atol=1e-3)
+
+
+def test_bad_covariates(italy_hr, mogreps_hr, statics):
+    z = Quantity("z", "m2 s-2")
+    with pytest.raises(GridError, match="projected.*regrid"):
+        covariates_on(grid_of(mogreps_hr), statics, [z])
+    with pytest.raises(GridError, match=r"'z' covers longitude.*give a covariate"):
+        covariates_on(grid_of(italy_hr), statics.isel(longitude=slice(0, 50)), [z])
+    with pytest.raises(MissingValuesError, match="'z'.*fillna"):
+        covariates_on(grid_of(italy_hr), statics.where(statics.z > 0), [z])
+    with pytest.raises(UnitsError, match="'z'"):
+        covariates_on(grid_of(italy_hr), statics, [Quantity("z", "K")])
+    twice = xr.concat([statics, statics], "time")
+    with pytest.raises(AxisError, match=r"'z' varies along 'time'.*isel\(time=0\)"):
+        static_field(twice, "z")
+
+
+def test_masks_without_units_count_as_one(statics):
+    bare = statics.assign(lsm=statics.lsm.drop_attrs())
+    assert [(q.name, q.units) for q in describe_covariates(bare)] == [
+        ("z", "m**2 s**-2"),
+        ("lsm", "1"),
+    ]
+    with pytest.raises(UnitsError, match="bananas"):
+        describe_covariates(bare.assign(lsm=bare.lsm.assign_attrs(units="bananas")))
+
+
+# --- missing values ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_first_missing_value_is_named(value):
+    values = np.zeros((3, 2, 4, 4), np.float32)
+    check_finite(values, ["a", "b"], ["x", "y", "z"], "label")
+    values[1, 1, :2, 0] = value
+    with pytest.raises(MissingValuesError, match="label 'b' has 2 .* at y"):
+        check_finite(values, ["a", "b"], ["x", "y", "z"], "label")
