@@ -120,9 +120,9 @@ def test_a_year_of_360_days_is_a_whole_turn():
 
 def test_time_features_without_a_time():
     assert time_channels(None, ()).shape == (1, 0)
-    with pytest.raises(AxisError, match="hour.*expand_dims"):
+    with pytest.raises(AxisError, match=r"hour.*expand_dims"):
         time_channels(None, ("hour",))
-    with pytest.raises(OptionError, match="minute.*hour, day_of_year"):
+    with pytest.raises(OptionError, match=r"minute.*hour, day_of_year"):
         time_channels(None, ("minute",))
 
 
@@ -179,11 +179,11 @@ def test_covariates_wrap_around_the_globe(first):
 
 def test_bad_covariates(italy_hr, mogreps_hr, statics):
     z = Quantity("z", "m2 s-2")
-    with pytest.raises(GridError, match="projected.*regrid"):
+    with pytest.raises(GridError, match=r"projected.*regrid"):
         covariates_on(grid_of(mogreps_hr), statics, [z])
     with pytest.raises(GridError, match=r"'z' covers longitude.*give a covariate"):
         covariates_on(grid_of(italy_hr), statics.isel(longitude=slice(0, 50)), [z])
-    with pytest.raises(MissingValuesError, match="'z'.*fillna"):
+    with pytest.raises(MissingValuesError, match=r"'z'.*fillna"):
         covariates_on(grid_of(italy_hr), statics.where(statics.z > 0), [z])
     with pytest.raises(UnitsError, match="'z'"):
         covariates_on(grid_of(italy_hr), statics, [Quantity("z", "K")])
@@ -210,5 +210,5 @@ def test_the_first_missing_value_is_named(value):
     values = np.zeros((3, 2, 4, 4), np.float32)
     check_finite(values, ["a", "b"], ["x", "y", "z"], "label")
     values[1, 1, :2, 0] = value
-    with pytest.raises(MissingValuesError, match="label 'b' has 2 .* at y"):
+    with pytest.raises(MissingValuesError, match=r"label 'b' has 2 .* at y"):
         check_finite(values, ["a", "b"], ["x", "y", "z"], "label")

@@ -305,12 +305,12 @@ def test_the_model_is_loaded_once(lr, checkpoint, monkeypatch):
     assert len(loads) == 1
 
 
-def test_tasks_do_not_grow_with_time_or_members(italy_lr, checkpoint):
-    sizes = []
-    for times, members in ((4, 2), (48, 2), (4, 200)):
-        out = italy_lr.isel(time=slice(0, times)).deepr.downscale(checkpoint, members=members)
-        sizes.append(max(np.prod(c) for c in zip(*map(set, out.t2m.data.chunks), strict=False)))
-        assert np.prod([max(c) for c in out.t2m.data.chunks]) <= 16 * 40 * 48
+@pytest.mark.parametrize(("times", "members"), [(4, 2), (48, 2), (48, 10), (4, 200)])
+def test_tasks_do_not_grow_with_time_or_members(times, members, italy_lr, checkpoint):
+    """A task fills one batch of 16 fields, however long the series."""
+    lr = italy_lr.isel(time=slice(0, times))
+    out = lr.deepr.downscale(checkpoint, members=members).t2m
+    assert np.prod([max(sizes) for sizes in out.data.chunks]) <= 16 * 40 * 48
 
 
 # --- promise 4: no seams -----------------------------------------------------------------------

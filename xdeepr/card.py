@@ -64,8 +64,8 @@ class Diffusion:
     sigma_data: float = 1.0
     log_mean: float = -0.4
     log_std: float = 1.2
-    sigma_min: float = 0.02
-    sigma_max: float = 40.0
+    sigma_min: float = 0.05
+    sigma_max: float = 20.0
     sampler: str = "EDMDPMSolverMultistepScheduler"
     steps: int = 10
 

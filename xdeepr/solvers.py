@@ -65,8 +65,8 @@ class NoiseRange:
         Standard deviation of the clean field.
     """
 
-    sigma_min: float = 0.02
-    sigma_max: float = 80.0
+    sigma_min: float = 0.05
+    sigma_max: float = 20.0
     sigma_data: float = 1.0
 
 

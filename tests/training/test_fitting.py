@@ -208,3 +208,28 @@ def test_early_stopping_keeps_the_best(italy_lr, italy_hr):
     assert model.card.training["steps"] < 2000
     assert int(np.argmin(losses)) == len(losses) - 4
     assert model.card.training["validation_loss"] == min(losses)
+
+
+def test_a_validation_pair_must_match(italy_lr, italy_hr):
+    """Given as a pair it is used as it is, so grids, variables and units must be the same."""
+    lr, hr = (ds.isel(time=slice(0, 8)) for ds in (italy_lr, italy_hr))
+    later = tuple(ds.isel(time=slice(10, 14)) for ds in (italy_lr, italy_hr))
+    options = {**QUICK, "validation": later}
+    model = fit(lr, hr, **options)
+    assert "validation_loss" in model.card.training
+    half = {"latitude": slice(0, 20)}
+    smaller = (later[0].isel(latitude=slice(0, 5)), later[1].isel(half))
+    with pytest.raises(GridError, match=r"validation: 'latitude' .*same grids"):
+        fit(lr, hr, **{**options, "validation": smaller})
+    celsius = later[1].assign(t2m=(later[1].t2m - 273.15).assign_attrs(units="degC"))
+    with pytest.raises(VariableError, match=r"validation: .*degC.*same units"):
+        fit(lr, hr, **{**options, "validation": (later[0], celsius)})
+
+
+def test_a_validation_loss_that_is_not_finite_stops_too(italy_lr, italy_hr, monkeypatch):
+    """Otherwise the weights of the very start would pass for the best."""
+    from xdeepr.training.loop import Trainer
+
+    monkeypatch.setattr(Trainer, "_validation_loss", lambda self: float("nan"))
+    with pytest.raises(TrainingError, match=r"validation loss of t2m became nan .*learning_rate"):
+        fit(italy_lr, italy_hr, **{**QUICK, "validation": 0.3})
