@@ -61,8 +61,8 @@ def statics(lr: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def untrained(tile: tuple[int, int], widths: tuple[int, ...] = (32, 64, 96)) -> Any:
-    """Return a Downscaler with the default network and random weights."""
+def untrained(tile: tuple[int, int], **options: Any) -> Any:
+    """Return a Downscaler with random weights: the default network, or with other options."""
     import torch
 
     from xdeepr.card import Card, Diffusion, Quantity
@@ -71,7 +71,7 @@ def untrained(tile: tuple[int, int], widths: tuple[int, ...] = (32, 64, 96)) -> 
     from xdeepr.normalization import Normalization
 
     torch.manual_seed(0)
-    config = {"in_channels": 8, "out_channels": 1, "block_out_channels": list(widths)}
+    config = {"in_channels": 8, "out_channels": 1, **options}
     network = build("unet2d", config)
     t2m = Quantity("t2m", "K", {"standard_name": "air_temperature"})
     card = Card(
@@ -112,7 +112,7 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def fresh(*arguments: str) -> dict[str, Any]:
+def fresh(*arguments: str) -> Any:
     """Run Python in a fresh process; return what it printed last, read as JSON."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode:

@@ -54,6 +54,19 @@ class Axes:
     time: str | None
 
 
+def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Return a dataset; a DataArray without a name is called "field".
+
+    Parameters
+    ----------
+    obj : xarray.DataArray or xarray.Dataset
+        A dataset is returned as it is.
+    """
+    if isinstance(obj, xr.Dataset):
+        return obj
+    return obj.to_dataset(name=obj.name if obj.name is not None else "field")
+
+
 def find_axes(obj: xr.DataArray | xr.Dataset) -> Axes:
     """Find the horizontal axes and time.
 

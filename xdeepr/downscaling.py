@@ -138,7 +138,7 @@ def downscale(
     --------
     >>> out = xdeepr.downscale(ds, "bicubic", factor=4)  # doctest: +SKIP
     """
-    ds = as_dataset(obj)
+    ds = cf.as_dataset(obj)
     _check_whole_number("members", members, optional=True)
     _check_whole_number("seed", seed, least=0, most=2**63 - 1)
     _check_whole_number("batch_size", batch_size, optional=True)
@@ -175,13 +175,6 @@ def downscale(
         provenance=_provenance(resolved, options, members),
     )
     return out if isinstance(obj, xr.Dataset) else as_dataarray(out, obj)
-
-
-def as_dataset(obj: xr.Dataset | xr.DataArray) -> xr.Dataset:
-    """Return a dataset; a DataArray without a name is called "field"."""
-    if isinstance(obj, xr.Dataset):
-        return obj
-    return obj.to_dataset(name=obj.name if obj.name is not None else "field")
 
 
 def _with_dask(ds: xr.Dataset, axes: cf.Axes) -> xr.Dataset:
@@ -437,7 +430,7 @@ def _covariates(
             )
         return np.zeros((0, *hr_grid.shape), dtype=np.float32)
     if covariates is not None:
-        return covariates_on(hr_grid, as_dataset(covariates), card.covariates)
+        return covariates_on(hr_grid, cf.as_dataset(covariates), card.covariates)
     kept = checkpoint.load_covariates(model.source.name, card, hr_grid)
     try:
         return covariates_on(hr_grid, kept, card.covariates)

@@ -161,7 +161,8 @@ class Chunking:
         most_tasks, most_bytes = 20_000, 2**27
         wanted = max(fields, -(-times * members * blocks // most_tasks))
         wanted = max(1, min(wanted, most_bytes // max(field_bytes, 1)))
-        member_chunk = min(members, wanted)
+        parts = -(-members // wanted)
+        member_chunk = -(-members // parts)  # even: 17 in batches of 16 are 9 and 8, not 16 and 1
         time_chunk = max(1, min(times, wanted // member_chunk))
         return cls(_divide(times, time_chunk), _divide(members, member_chunk))
 
@@ -208,9 +209,10 @@ def lazy_blocks(
     dependencies = []
     slabs = _slabs(times, chunking.times)
     members = _slabs((np.arange(sum(chunking.realizations)),), chunking.realizations)
+    by_time = lr.rechunk({0: chunking.times})  # once, not for every block of the plane
     for row, column, block in plan.blocks():
         y, x = recipe.geometry.lr_windows(block)
-        fields = lr[:, :, y.slice, x.slice].rechunk((chunking.times, -1, -1, -1))
+        fields = by_time[:, :, y.slice, x.slice].rechunk({1: -1, 2: -1, 3: -1})
         statics = covariates[:, block.y.window.slice, block.x.window.slice].rechunk(-1)
         dependencies += [fields, statics]
         block_key = f"{name}-block-{row}-{column}"

@@ -88,12 +88,13 @@ def sample(
     scheduler = make_scheduler(sampler, levels or NoiseRange())
     x = noise(0) * float(scheduler.init_noise_sigma)
     step_options = {"eta": sampler.options["eta"]} if "eta" in sampler.options else {}
-    with KeyedRandn(noise):
-        for index, timestep in enumerate(scheduler.timesteps):
-            scheduler.scale_model_input(x, timestep)  # some schedulers insist on this call
-            alpha, sigma = _noise_level(scheduler, index)
-            clean = denoiser(x / alpha, sigma / alpha)
-            output = _as_prediction(scheduler, clean, x, alpha, sigma)
+    keyed = KeyedRandn(noise)
+    for index, timestep in enumerate(scheduler.timesteps):
+        scheduler.scale_model_input(x, timestep)  # some schedulers insist on this call
+        alpha, sigma = _noise_level(scheduler, index)
+        clean = denoiser(x / alpha, sigma / alpha)
+        output = _as_prediction(scheduler, clean, x, alpha, sigma)
+        with keyed:  # not around the denoiser: it slows every torch function down
             x = scheduler.step(output, timestep, x, **step_options).prev_sample
     return x
 

@@ -198,16 +198,26 @@ def test_training_windows_on_a_larger_domain(italy_lr, italy_hr):
     assert np.isfinite(out.t2m.values).all()
 
 
-def test_early_stopping_keeps_the_best(italy_lr, italy_hr):
-    """With a rate that ruins the network the first evaluation stays the best."""
+def test_early_stopping_keeps_the_best(italy_lr, italy_hr, monkeypatch):
+    """Three evaluations without improvement end the training; the best weights are returned."""
+    from xdeepr.training.loop import Trainer
+
+    losses, kept = iter([1.0, 0.8, 0.9, 0.85, 0.8]), []
+
+    def scripted(self):
+        kept.append(self.ema.weights["unet.conv_in.weight"].clone())
+        return next(losses)
+
+    monkeypatch.setattr(Trainer, "_validation_loss", scripted)
     model = fit(
-        italy_lr, italy_hr, network=TINY, batch_size=4, learning_rate=0.3, max_steps=2000,
-        patience=3, validation=0.3, precision="float32", progress=False,
+        italy_lr, italy_hr, **{**QUICK, "max_steps": 400, "patience": 3, "validation": 0.3},
     )  # fmt: skip
-    losses = [entry["validation_loss"] for entry in model.curve]
-    assert model.card.training["steps"] < 2000
-    assert int(np.argmin(losses)) == len(losses) - 4
-    assert model.card.training["validation_loss"] == min(losses)
+    assert [e["validation_loss"] for e in model.curve] == [1.0, 0.8, 0.9, 0.85, 0.8]
+    assert model.card.training["steps"] == model.curve[-1]["step"] < 400
+    assert model.card.training["validation_loss"] == 0.8
+    weight = model.network.state_dict()["unet.conv_in.weight"]
+    assert (weight == kept[1]).all()
+    assert (weight != kept[4]).any()
 
 
 def test_a_validation_pair_must_match(italy_lr, italy_hr):

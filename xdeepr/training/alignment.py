@@ -86,7 +86,7 @@ def align(
     GridError
         If the grids do not nest.
     """
-    lr_ds, hr_ds = as_named_dataset(predictors), as_named_dataset(labels)
+    lr_ds, hr_ds = cf.as_dataset(predictors), cf.as_dataset(labels)
     lr_grid, hr_grid = grid_of(lr_ds), grid_of(hr_ds)
     factor, margin = relate(lr_grid, hr_grid)
     lr_ds, hr_ds, time = share_times(lr_ds, hr_ds)
@@ -97,13 +97,6 @@ def align(
         stack_fields(hr_ds, predictands, role="label"),
         time, inputs, predictands, base, lr_grid, hr_grid, factor, margin,
     )  # fmt: skip
-
-
-def as_named_dataset(obj: XarrayObject) -> xr.Dataset:
-    """Return a dataset; a DataArray without a name is called "field"."""
-    if isinstance(obj, xr.Dataset):
-        return obj
-    return obj.to_dataset(name=obj.name if obj.name is not None else "field")
 
 
 def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, xr.DataArray]:

@@ -13,6 +13,7 @@ import dask
 import numpy as np
 import torch
 
+from xdeepr import cf
 from xdeepr._version import __version__
 from xdeepr.blocks import Geometry
 from xdeepr.card import Card, Diffusion, Quantity
@@ -29,7 +30,7 @@ from xdeepr.lazy import resolve_device
 from xdeepr.networks import build
 from xdeepr.normalization import Normalization
 from xdeepr.plan import make_plan
-from xdeepr.training.alignment import Aligned, XarrayObject, align, as_named_dataset, fingerprint
+from xdeepr.training.alignment import Aligned, XarrayObject, align, fingerprint
 from xdeepr.training.batches import Draw, Pairs, window_at
 from xdeepr.training.loop import Trainer
 from xdeepr.training.settings import Precision, Settings, seconds
@@ -267,7 +268,7 @@ def _statics(
     """Return the static covariates on the HR grid, and what they are."""
     if covariates is None:
         return np.zeros((0, *aligned.hr_grid.shape), dtype=np.float32), ()
-    ds = as_named_dataset(covariates)
+    ds = cf.as_dataset(covariates)
     quantities = describe_covariates(ds)
     return covariates_on(aligned.hr_grid, ds, quantities), quantities
 
