@@ -165,7 +165,7 @@ def test_repr_on_a_projected_grid(wind_model):
 def test_a_value_outside_the_training_is_warned_of(small_model, inputs):
     from dataclasses import replace
 
-    with pytest.warns(UserWarning, match=r"'t2m' reaches .*trained on.*check units"):
+    with pytest.warns(UserWarning, match=r"'t2m' leaves the range of the training.*check units"):
         run(small_model, replace(inputs, lr=inputs.lr - 273.15))
 
 

@@ -209,9 +209,10 @@ class Downscaler:
             slack = 0.5 * (high - low)
             if least < low - slack or most > high + slack:
                 warnings.warn(
-                    f"predictor {quantity.name!r} reaches {least:.5g} to {most:.5g}"
-                    f" {quantity.units}, the model was trained on {low:.5g} to {high:.5g}: check"
-                    " units and season; do not rely on the result outside this range.",
+                    # the same text for every block, so that Python shows it once
+                    f"predictor {quantity.name!r} leaves the range of the training, {low:.5g} to"
+                    f" {high:.5g} {quantity.units}, by more than half of it: check units and season;"
+                    " do not rely on the result there.",
                     stacklevel=2,
                 )
 
