@@ -61,8 +61,8 @@ def statics(lr: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def untrained(tile: tuple[int, int], **options: Any) -> Any:
-    """Return a Downscaler with random weights: the default network, or with other options."""
+def untrained(tile: tuple[int, int], network_name: str = "unet2d") -> Any:
+    """Return a Downscaler with random weights and the default options of its network."""
     import torch
 
     from xdeepr.card import Card, Diffusion, Quantity
@@ -71,8 +71,8 @@ def untrained(tile: tuple[int, int], **options: Any) -> Any:
     from xdeepr.normalization import Normalization
 
     torch.manual_seed(0)
-    config = {"in_channels": 8, "out_channels": 1, **options}
-    network = build("unet2d", config)
+    config = {"in_channels": 8, "out_channels": 1}
+    network = build(network_name, config)
     t2m = Quantity("t2m", "K", {"standard_name": "air_temperature"})
     card = Card(
         name="benchmark",
@@ -86,7 +86,7 @@ def untrained(tile: tuple[int, int], **options: Any) -> Any:
         grid_kind="latlon",
         resolution=(STEP, STEP),
         tile=tile,
-        network={"name": "unet2d", "config": config},
+        network={"name": network_name, "config": config},
         diffusion=Diffusion(),
         normalization={
             "predictors": Normalization((285.0,), (8.0,)),
