@@ -19,7 +19,6 @@ import torch
 import xarray as xr
 from _common import coarse, machine, report, saved, seconds, statics, untrained
 
-import xdeepr
 from xdeepr.checkpoint import load_card
 from xdeepr.downscaling import DEFAULT_BATCH
 from xdeepr.model_cache import load_once
@@ -27,12 +26,15 @@ from xdeepr.model_cache import load_once
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 STEPS = 10
 PARTS = {
-    "noise": "_noise",
-    "conditions and interpolation": "conditions",
-    "tiles and fusing": "fuse",
-    "denoiser": "denoise",
+    "network": ("unet.py", "forward"),
+    "noise": ("downscaler.py", "_noise"),
+    "conditions": ("downscaler.py", "conditions"),
+    "interpolation": ("blocks.py", "interpolate"),
+    "cutting and fusing tiles": ("tiling.py", "fuse"),
+    "preconditioning": ("downscaler.py", "denoise"),
+    "blocks, whole": ("downscaler.py", "downscale_block"),
 }
-"""Shares of a task: what is printed -> function of the core."""
+"""What is printed -> file and function of the core whose time, callees included, is meant."""
 
 
 @torch.inference_mode()
@@ -47,79 +49,77 @@ def bare(network: Any, tile: tuple[int, int], evaluations: int, batch: int) -> N
 
 def best_batch(network: Any, tile: tuple[int, int]) -> int:
     """Return the fastest batch size after printing the scan."""
-    rates = {}
-    for batch in BATCHES:
-        bare(network, tile, batch, batch)  # the first call of each shape chooses kernels
-        count = max(batch, 32)
-        rates[batch] = count / min(
-            seconds(lambda n=count, b=batch: bare(network, tile, n, b)) for _ in range(4)
-        )
-    print("  NFE/s by batch size:", *(f" {b}: {rate:.0f}" for b, rate in rates.items()))
+    rates = dict.fromkeys(BATCHES, 0.0)
+    for _ in range(4):  # sizes take turns; the first round also chooses kernels
+        for batch in BATCHES:
+            count = max(batch, 32)
+            took = seconds(lambda n=count, b=batch: bare(network, tile, n, b))
+            rates[batch] = max(rates[batch], count / took)
+    print("  NFE/s by batch size ", *(f"{batch}: {rate:.0f} " for batch, rate in rates.items()))
     return max(rates, key=lambda batch: rates[batch])
 
 
 def count_evaluations(network: Any, out: xr.Dataset) -> int:
-    """Return how many tiles the network sees when this result is computed; warms up as well."""
+    """Return how many tiles the network sees when the result is computed; warms up as well."""
     seen = []
-    hook = network.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[0]))
+    hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     out.compute()
     hook.remove()
     return sum(seen)
 
 
-def print_shares(out: xr.Dataset) -> None:
-    """Print how the time of the tasks divides, measured one task after the other."""
+def shares(out: xr.Dataset) -> dict[str, float]:
+    """Return the parts of the time of all tasks, done one after the other."""
     profile = cProfile.Profile()
     profile.runcall(out.compute, scheduler="synchronous")
-    stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    total = sum(own for _, _, own, _, _ in stats.values())
+    functions = pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
     spent = {
-        label: sum(
-            row[3] for (file, _, name), row in stats.items() if name == part and "xdeepr" in file
-        )
-        for label, part in PARTS.items()
+        part: sum(row[3] for (path, _, name), row in functions if _is(path, name, *where))
+        for part, where in PARTS.items()
     }
-    spent["network"] = sum(
-        row[3] for (file, _, name), row in stats.items() if (name, file[-7:]) == ("forward", "unet.py")
-    )
-    print(spent, total)
+    whole = spent.pop("blocks, whole")
+    # what is called by another part is counted there only
+    spent["cutting and fusing tiles"] -= spent["preconditioning"]
+    spent["preconditioning"] -= spent["network"]
+    base = spent.pop("interpolation")
+    spent["conditions and interpolation"] = max(spent.pop("conditions"), base)
+    spent["solver and the rest"] = whole - sum(spent.values())
+    return {part: took / whole for part, took in spent.items()}
 
 
-def measure(
-    name: str, folder: str, lr: xr.Dataset, members: int, rounds: int, **options: Any
-) -> None:
-    """Compare one domain with the bare calls and print where the rest goes."""
-    network = load_once(folder, load_card(folder)[1], "cpu").network
-    covariates = statics(lr)
+def _is(path: str, name: str, file: str, function: str) -> bool:
+    """Say whether a profiled function is one of the core."""
+    return name == function and path.endswith(f"/{file}") and "/xdeepr/" in path
 
-    def result(batch: int | None = None) -> xr.Dataset:
-        return lr.deepr.downscale(
-            folder, members=members, steps=STEPS, covariates=covariates, batch_size=batch, **options
-        )
 
-    tile = load_card(folder)[0].tile
+def measure(name: str, folder: str, lr: xr.Dataset, members: int, rounds: int) -> None:
+    """Compare one domain with the bare calls and print where the time goes."""
+    card, digest = load_card(folder)
+    network = load_once(folder, digest, "cpu").network
+    out = lr.deepr.downscale(folder, members=members, steps=STEPS, covariates=statics(lr))
     print(f"{name}: {lr.time.size} times x {members} realizations, {STEPS} steps")
-    batch = best_batch(network, tile)
-    out = result()
+    batch = best_batch(network, card.tile)
     evaluations = count_evaluations(network, out)
     ours, yardstick = [], []
     for _ in range(rounds):
-        yardstick.append(seconds(lambda: bare(network, tile, evaluations, batch)))
+        yardstick.append(seconds(lambda: bare(network, card.tile, evaluations, batch)))
         ours.append(seconds(out.compute))
     ratios = [a / b for a, b in zip(ours, yardstick, strict=True)]
-    print(ratios, ours, yardstick)
     report("compute / bare network calls", statistics.median(ratios), target=1.15)
-    report("network evaluations", evaluations / statistics.median(ours), "NFE/s")
-    print_shares(out)
+    report("least and greatest of the ratios", min(ratios))
+    report("", max(ratios))
+    report("in compute", evaluations / statistics.median(ours), "NFE/s")
+    for part, share in shares(out).items():
+        report(f"share of {part}", 100 * share, "%")
 
 
-def main(rounds: int = 3) -> None:
+def main(rounds: int = 5) -> None:
     """Measure a small domain in one tile and a larger one in many tiles."""
-    print(f"xdeepr {xdeepr.__version__}, {machine()}, default batch {DEFAULT_BATCH}")
+    print(f"{machine()}, default batch size {DEFAULT_BATCH}")
     with saved(untrained(tile=(40, 48))) as folder:
-        measure("40x48 domain, one tile", folder, coarse((10, 12), 24), 10, rounds)
+        measure("40x48 domain in one tile", folder, coarse((10, 12), 12), 10, rounds)
     with saved(untrained(tile=(64, 64))) as folder:
-        measure("200x200 domain, tiles of 64", folder, coarse((50, 50), 2), 10, rounds)
+        measure("200x200 domain in tiles of 64", folder, coarse((50, 50), 1), 4, rounds)
 
 
 if __name__ == "__main__":

@@ -211,8 +211,8 @@ class Downscaler:
                 warnings.warn(
                     # the same text for every block, so that Python shows it once
                     f"predictor {quantity.name!r} leaves the range of the training, {low:.5g} to"
-                    f" {high:.5g} {quantity.units}, by more than half of it: check units and season;"
-                    " do not rely on the result there.",
+                    f" {high:.5g} {quantity.units}, by more than half of it: check units and"
+                    " season; do not rely on the result there.",
                     stacklevel=2,
                 )
 

@@ -10,6 +10,7 @@ A scheduler object keeps state, so a new one is made for every call.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -40,8 +41,9 @@ def make_scheduler(sampler: Sampler, levels: NoiseRange) -> Any:
     OptionError
         If the scheduler does not know one of the options.
     """
-    import diffusers
-
+    # not `import diffusers`: the package replaces itself in sys.modules while it is imported, and
+    # a thread that waits for another's import statement is given the object that was replaced
+    diffusers = import_module("diffusers")
     cls = getattr(diffusers, sampler.name)
     options = {**SCHEDULERS[sampler.name]}
     if sampler.name.startswith("EDM"):
