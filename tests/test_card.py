@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from xdeepr.card import Card, Diffusion, Quantity
@@ -21,7 +22,7 @@ def card() -> Card:
         predictands=(t2m,),
         covariates=(Quantity("z", "m2 s-2"),),
         base=(0,),
-        time_features=("hour",),
+        time_features={"hour": "cyclical"},
         factor=4,
         margin=(0, 1, 2, 3),
         grid_kind="latlon",
@@ -30,7 +31,7 @@ def card() -> Card:
         network={"name": "unet2d", "config": {"in_channels": 5, "out_channels": 1}},
         diffusion=Diffusion(),
         normalization={
-            key: Normalization((0.1,), (2.5,)) for key in ("predictors", "residual", "covariates")
+            key: Normalization((0.1,), (2.5,)) for key in ("predictors", "target", "covariates")
         },
         training={"period": ["2022-05-01", "2022-06-06"]},
         versions={"xdeepr": "0.1.0"},
@@ -41,6 +42,35 @@ def test_round_trip(card):
     again = Card.from_json(card.to_json())
     assert again == card
     assert again.digest() == card.digest()
+
+
+def test_large_normalizations_are_kept_beside_the_text(card):
+    cells = Normalization(np.arange(5000.0).reshape(1, 1, 50, 100), np.ones((1, 1, 50, 100)),
+                          "pixel-wise")  # fmt: skip
+    large = dataclasses.replace(card, normalization={**card.normalization, "target": cells})
+    assert set(large.tensors()) == {"target/mean", "target/std"}
+    assert len(large.to_json()) < 3000
+    assert Card.from_json(large.to_json(), tensors=large.tensors()) == large
+    assert large.bound
+    assert not card.bound
+    with pytest.raises(CheckpointError, match="mean"):
+        Card.from_json(large.to_json())
+
+
+def test_cards_of_version_1_are_read(card):
+    """As the first checkpoints were written."""
+    new = json.loads(card.to_json())
+    old = {k: v for k, v in new.items() if k not in
+           ("kind", "varying", "target", "channels", "covariate_dropout", "context", "scale")}  # fmt: skip
+    old["version"] = 1
+    old["time_features"] = ["hour"]
+    old["normalization"] = {
+        {"target": "residual"}.get(key, key): {"mean": value["mean"], "std": value["std"]}
+        for key, value in new["normalization"].items()
+    }
+    for key in ("sampler_options", "prediction", "schedule"):
+        del old["diffusion"][key]
+    assert Card.from_json(json.dumps(old)) == card
 
 
 def test_digest_depends_on_card_and_weights(card):

@@ -10,18 +10,15 @@ import xarray as xr
 
 from xdeepr.card import Quantity
 from xdeepr.conditioning import (
+    as_time_features,
     check_finite,
-    covariates_on,
     describe,
-    describe_covariates,
     stack_fields,
-    static_field,
-    time_channels,
+    time_inputs,
     time_keys,
     time_text,
 )
-from xdeepr.errors import AxisError, GridError, MissingValuesError, OptionError, UnitsError
-from xdeepr.grid import grid_of
+from xdeepr.errors import AxisError, MissingValuesError, OptionError
 
 T2M = Quantity("t2m", "K")
 
@@ -99,9 +96,13 @@ def test_keys_of_other_calendars(calendar):
     assert (keys % 3600 == 0).all()
 
 
+def channels_of(times, features):
+    return time_inputs(times, as_time_features(features)).channels
+
+
 def test_time_channels_lie_on_the_unit_circle():
     times = xr.DataArray(pd.date_range("2020-01-01", "2021-01-01", freq="3h"), dims="time")
-    channels = time_channels(times, ("hour", "day_of_year"))
+    channels = channels_of(times, ("hour", "day_of_year"))
     assert channels.shape == (times.size, 4)
     assert channels.dtype == np.float32
     np.testing.assert_allclose(channels[:, 0] ** 2 + channels[:, 1] ** 2, 1, atol=1e-6)
@@ -109,97 +110,52 @@ def test_time_channels_lie_on_the_unit_circle():
     np.testing.assert_allclose(channels[2, :2], [0, 1], atol=1e-6)  # 6 h is a quarter turn
     # no jump at midnight or at new year
     assert np.abs(np.diff(channels[:, 2:], axis=0)).max() < 0.02
-    np.testing.assert_allclose(time_channels(times[5], ("hour",)), channels[5:6, :2])
+    np.testing.assert_allclose(channels_of(times[5], ("hour",)), channels[5:6, :2])
 
 
 def test_a_year_of_360_days_is_a_whole_turn():
     dates = xr.DataArray([cftime.Datetime360Day(2000, 1 + 3 * i, 1) for i in range(4)], dims="time")
-    channels = time_channels(dates, ("day_of_year",))
+    channels = channels_of(dates, ("day_of_year",))
     np.testing.assert_allclose(channels, [[1, 0], [0, 1], [-1, 0], [0, -1]], atol=1e-6)
 
 
 def test_time_features_without_a_time():
-    assert time_channels(None, ()).shape == (1, 0)
+    assert channels_of(None, ()).shape == (1, 0)
     with pytest.raises(AxisError, match=r"hour.*expand_dims"):
-        time_channels(None, ("hour",))
+        channels_of(None, ("hour",))
     with pytest.raises(OptionError, match=r"minute.*hour, day_of_year"):
-        time_channels(None, ("minute",))
+        channels_of(None, ("minute",))
+
+
+def test_labels_are_numbers_in_their_own_units():
+    times = xr.DataArray(pd.date_range("2021-01-01T06:30", periods=3, freq="D"), dims="time")
+    told = time_inputs(times, as_time_features({"day_of_year": "class", "hour": "positional"}))
+    np.testing.assert_allclose(told.labels[:, 0], np.arange(3) + 6.5 / 24, rtol=1e-6)
+    np.testing.assert_allclose(told.labels[:, 1], 6.5)
+    assert told.channels.shape == (3, 0)
+    assert told.months.tolist() == [1, 1, 1]
+    part = told.at([2, 0])
+    assert part.keys.tolist() == told.keys[[2, 0]].tolist()
+    assert len(told.at(slice(1, 3))) == 2
+
+
+def test_encodings():
+    assert as_time_features(("hour", "cos_solar_zenith")) == {
+        "hour": "cyclical",
+        "cos_solar_zenith": "field",
+    }
+    assert as_time_features({"hour": "none", "day_of_year": "timestep"}) == {
+        "day_of_year": "timestep"
+    }
+    with pytest.raises(OptionError, match=r"'hour' as 'klass'.*class"):
+        as_time_features({"hour": "klass"})
+    with pytest.raises(OptionError, match=r"'cos_solar_zenith' as 'class'.*field"):
+        as_time_features({"cos_solar_zenith": "class"})
 
 
 def test_time_text():
     assert time_text(np.datetime64("2022-05-01T03", "ns")) == "2022-05-01T03:00:00"
     assert time_text(cftime.Datetime360Day(2000, 2, 30)).startswith("2000-02-30")
-
-
-# --- covariates ----------------------------------------------------------------------------------
-
-
-def test_covariates_on_the_same_cells_are_taken_as_they_are(statics):
-    part = statics.isel(latitude=slice(4, 24), longitude=slice(10, 40))
-    grid = grid_of(part)
-    z = Quantity("z", "m2 s-2")
-    out = covariates_on(grid, statics, [z])
-    np.testing.assert_array_equal(out[0], part.z[0, ::-1].astype("float32"))
-
-
-def test_covariates_are_interpolated_linearly(italy_hr, statics):
-    """A field that is linear in latitude and longitude is met exactly on the offset grid."""
-    linear = (statics.z[0] * 0 + 3 * statics.latitude - 2 * statics.longitude).assign_attrs(
-        units="km"
-    )
-    grid = grid_of(italy_hr)
-    out = covariates_on(grid, linear.to_dataset(name="z"), [Quantity("z", "m")])
-    wanted = 3 * grid.y.centres[:, None] - 2 * grid.x.centres
-    np.testing.assert_allclose(out[0], 1000 * wanted, rtol=1e-4, atol=0.1)
-
-
-@pytest.mark.parametrize("first", [-180.0, 0.0])
-def test_covariates_wrap_around_the_globe(first):
-    """Also on the seam of the covariate's own convention."""
-    longitude = first + 2.0 * np.arange(180) + 1
-    wave = np.cos(np.deg2rad(longitude)) * np.ones((10, 1))
-    globe = xr.Dataset(
-        {"z": (("lat", "lon"), wave, {"units": "m"})},
-        {
-            "lat": ("lat", np.arange(10.0), {"units": "degrees_north"}),
-            "lon": ("lon", longitude, {"units": "degrees_east"}),
-        },
-    )
-    for start in (-4.25, 176.25, 355.75):
-        lon = start + 0.5 * np.arange(20)
-        fine = xr.Dataset(
-            coords={
-                "lat": ("lat", 2 + 0.5 * np.arange(8), {"units": "degrees_north"}),
-                "lon": ("lon", lon, {"units": "degrees_east"}),
-            }
-        )
-        out = covariates_on(grid_of(fine), globe, [Quantity("z", "m")])
-        np.testing.assert_allclose(out[0, 0], np.cos(np.deg2rad(lon)), atol=1e-3)
-
-
-def test_bad_covariates(italy_hr, mogreps_hr, statics):
-    z = Quantity("z", "m2 s-2")
-    with pytest.raises(GridError, match=r"projected.*regrid"):
-        covariates_on(grid_of(mogreps_hr), statics, [z])
-    with pytest.raises(GridError, match=r"'z' covers longitude.*give a covariate"):
-        covariates_on(grid_of(italy_hr), statics.isel(longitude=slice(0, 50)), [z])
-    with pytest.raises(MissingValuesError, match=r"'z'.*fillna"):
-        covariates_on(grid_of(italy_hr), statics.where(statics.z > 0), [z])
-    with pytest.raises(UnitsError, match="'z'"):
-        covariates_on(grid_of(italy_hr), statics, [Quantity("z", "K")])
-    twice = xr.concat([statics, statics], "time")
-    with pytest.raises(AxisError, match=r"'z' varies along 'time'.*isel\(time=0\)"):
-        static_field(twice, "z")
-
-
-def test_masks_without_units_count_as_one(statics):
-    bare = statics.assign(lsm=statics.lsm.drop_attrs())
-    assert [(q.name, q.units) for q in describe_covariates(bare)] == [
-        ("z", "m**2 s**-2"),
-        ("lsm", "1"),
-    ]
-    with pytest.raises(UnitsError, match="bananas"):
-        describe_covariates(bare.assign(lsm=bare.lsm.assign_attrs(units="bananas")))
 
 
 # --- missing values ------------------------------------------------------------------------------

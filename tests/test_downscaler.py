@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from xdeepr.blocks import BlockInput, Geometry, SamplingOptions
-from xdeepr.downscaler import Downscaler, Interpolator, precondition, stack_conditions
+from xdeepr.conditioning import time_inputs
+from xdeepr.downscaler import Downscaler, Interpolator
+from xdeepr.networks.calling import Conditions
 from xdeepr.plan import make_plan
 from xdeepr.solvers import Sampler
 
@@ -17,14 +19,11 @@ from xdeepr.solvers import Sampler
 @pytest.fixture
 def inputs(small_model, italy_lr) -> BlockInput:
     """Two times of the Italian fields, as a task gets them."""
-    from xdeepr.conditioning import time_channels, time_keys
-
     part = italy_lr.t2m.isel(time=slice(0, 2)).sortby("latitude")
     return BlockInput(
         part.values[:, None],
         small_model.covariate_arrays["values"],
-        time_channels(part.time, small_model.card.time_features),
-        time_keys(part.time),
+        time_inputs(part.time, small_model.card.time_features),
         (0, 1, 2),
     )
 
@@ -51,7 +50,7 @@ def test_shape_and_units(small_model, inputs):
     base = run(Interpolator("bicubic"), inputs)
     assert base.shape == (1, 2, 1, 40, 48)
     # the residual is of the size of the training residual, in K
-    spread = small_model.card.normalization["residual"].std[0]
+    spread = small_model.card.normalization["target"].std.item()
     assert 0.1 * spread < np.abs(out - base).mean() < 10 * spread
 
 
@@ -62,8 +61,7 @@ def test_members_and_times_are_in_their_places(small_model, inputs):
     one = replace(
         inputs,
         lr=inputs.lr[1:],
-        time_channels=inputs.time_channels[1:],
-        time_keys=inputs.time_keys[1:],
+        times=inputs.times.at([1]),
         realizations=(2,),
     )
     np.testing.assert_allclose(run(small_model, one)[0, 0], whole[2, 1], rtol=0, atol=1e-4)
@@ -74,11 +72,11 @@ def test_members_and_times_are_in_their_places(small_model, inputs):
 def test_every_condition_matters(small_model, inputs):
     from dataclasses import replace
 
-    whole = run(small_model, inputs)
+    whole, times = run(small_model, inputs), inputs.times
     for changed in (
-        replace(inputs, covariates=inputs.covariates[:, ::-1].copy()),
-        replace(inputs, time_channels=-inputs.time_channels),
-        replace(inputs, time_keys=inputs.time_keys + 1),
+        replace(inputs, statics=inputs.statics[:, ::-1].copy()),
+        replace(inputs, times=replace(times, channels=-times.channels)),
+        replace(inputs, times=replace(times, keys=times.keys + 1)),
     ):
         assert np.abs(run(small_model, changed) - whole).max() > 1e-3
     assert np.abs(run(small_model, inputs, seed=2) - whole).max() > 0.1
@@ -112,42 +110,15 @@ def test_denoiser_limits(small_model):
     """Almost no noise: what goes in comes out. Nothing but noise: the input does not matter."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 1, 40, 48, generator=generator)
-    conditions = torch.zeros(2, 7, 40, 48)
+    conditions = Conditions(torch.zeros(2, 7, 40, 48))
+    second = Conditions(conditions.channels[1:])
     with torch.inference_mode():
         near = small_model.denoise(x, 1e-3, conditions)
         torch.testing.assert_close(near, x, rtol=0, atol=0.02)
         each = small_model.denoise(x, torch.tensor([0.5, 2.0]), conditions)
         torch.testing.assert_close(
-            each[1:], small_model.denoise(x[1:], 2.0, conditions[1:]), rtol=1e-4, atol=1e-5
+            each[1:], small_model.denoise(x[1:], 2.0, second), rtol=1e-4, atol=1e-5
         )
-
-
-def test_preconditioning_of_the_best_network():
-    """With F chosen by equation 7 the denoiser returns the clean field at every level."""
-
-    class Best(torch.nn.Module):
-        multiple = 1
-
-        def forward(self, inputs, label):
-            sigma = (4 * label).exp().reshape(-1, 1, 1, 1)
-            total = sigma**2 + 0.25
-            noisy = inputs[:, :1] * total.sqrt()
-            clean = inputs[:, 1:]
-            return (clean - 0.25 / total * noisy) / (sigma * 0.5 / total.sqrt())
-
-    generator = torch.Generator().manual_seed(0)
-    clean = 0.5 * torch.randn(3, 1, 8, 8, generator=generator)
-    noise = torch.randn(clean.shape, generator=generator)
-    for sigma in (0.02, 0.5, 40.0):
-        out = precondition(Best(), clean + sigma * noise, sigma, clean, 0.5)
-        torch.testing.assert_close(out, clean, rtol=1e-3, atol=1e-3)
-
-
-def test_conditions_are_stacked_in_order():
-    fields = torch.full((2, 1, 3, 4), 1.0)
-    statics = torch.full((2, 3, 4), 2.0)
-    stacked = stack_conditions(fields, statics, torch.tensor([[3.0, 4.0], [5.0, 6.0]]))
-    assert stacked[:, :, 0, 0].tolist() == [[1, 2, 2, 3, 4], [1, 2, 2, 5, 6]]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +130,7 @@ def test_repr(words, small_model):
 
 def test_repr_on_a_projected_grid(wind_model):
     assert "wind_speed [m s-1] at 8000 m × 8000 m" in repr(wind_model)
-    assert "static: none" in repr(wind_model)
+    assert "covariates: none" in repr(wind_model)
 
 
 def test_a_value_outside_the_training_is_warned_of(small_model, inputs):

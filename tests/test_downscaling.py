@@ -242,9 +242,9 @@ def calls(monkeypatch) -> list[tuple]:
     seen = []
     original = lazy.compute_block
 
-    def counting(recipe, block, lr, covariates, times, realizations):
-        seen.append((block, len(times[1]), realizations))
-        return original(recipe, block, lr, covariates, times, realizations)
+    def counting(recipe, times, block, slab, *arrays):
+        seen.append((block, slab.times[1] - slab.times[0], tuple(range(*slab.realizations))))
+        return original(recipe, times, block, slab, *arrays)
 
     monkeypatch.setattr(lazy, "compute_block", counting)
     return seen
@@ -255,9 +255,9 @@ def many_blocks(monkeypatch) -> None:
     """Cut the domain into blocks of about 16 pixels instead of 1024."""
 
     def smaller(shape, **options):
-        return make_plan(shape, **options, block=16)
+        return make_plan(shape, **{**options, "block": 16})
 
-    monkeypatch.setattr("xdeepr.downscaling.make_plan", smaller)
+    monkeypatch.setattr("xdeepr.assembly.make_plan", smaller)
 
 
 def test_a_part_computes_only_its_blocks(lr, checkpoint, calls, many_blocks):
@@ -338,9 +338,9 @@ def test_no_seams(block, mogreps_lr, wind_model, monkeypatch):
     one = lr.deepr.downscale(wind_model, tile=200, overlap=0, **options).wind_speed.values
 
     def with_blocks(shape, **chosen):
-        return make_plan(shape, **chosen, block=block)
+        return make_plan(shape, **{**chosen, "block": block})
 
-    monkeypatch.setattr("xdeepr.downscaling.make_plan", with_blocks)
+    monkeypatch.setattr("xdeepr.assembly.make_plan", with_blocks)
     out = lr.deepr.downscale(wind_model, tile=40, overlap=12, batch_size=49, **options)
     tiled = out.wind_speed.values
     assert np.abs(tiled - one).max() > 1e-3  # the tiles do make a difference somewhere

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "xdeepr"
 # Above the accessor: for people and files, never for the computation below.
 TOP = {"plotting", "datasets", "io", "cli"}
 # These may use TOP: cli and the package's front door; the accessor lazily (its own test below).
-ABOVE = TOP | {"accessor", "xdeepr", "__main__", "demo"}
-LEAVES = {"cf", "grid", "normalization", "errors"}
+ABOVE = TOP | {"accessor", "xdeepr", "__main__", "demo", "configuration"}
+LEAVES = {"cf", "grid", "normalization", "moments", "errors"}
 # What a leaf may lean on, beside the other leaves.
 LEAF_SUPPORT = {"_proj", "_version"}
 MACHINERY = {"plan", "tiling", "noise", "sampling"}

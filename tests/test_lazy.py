@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdeepr.blocks import Geometry, SamplingOptions
+from xdeepr.blocks import Geometry, SamplingOptions, Times
 from xdeepr.card import Quantity
 from xdeepr.errors import MissingValuesError
-from xdeepr.lazy import Chunking, Recipe, Source, lazy_blocks, resolve_device
+from xdeepr.lazy import Arrays, Chunking, Recipe, Source, lazy_blocks, resolve_device
 from xdeepr.plan import make_plan
 from xdeepr.solvers import Sampler
 
@@ -51,9 +51,10 @@ def recipe(shape=(12, 16), factor=2, **options) -> Recipe:
 
 def build(lr: np.ndarray, chunks: Chunking, **options) -> da.Array:
     times = len(lr)
-    slabs = (np.zeros((times, 0), np.float32), np.arange(times), np.arange(times))
-    statics = da.zeros((0, 12, 16), dtype=np.float32)
-    return lazy_blocks(recipe(**options), da.from_array(lr, chunks=3), statics, slabs, chunks, 1)
+    none, number = np.zeros((times, 0), np.float32), np.arange(times)
+    arrays = Arrays(da.from_array(lr, chunks=3), da.zeros((0, 12, 16), dtype=np.float32))
+    told = Times(none, none, np.ones(times, int), number, number)
+    return lazy_blocks(recipe(**options), arrays, told, chunks, 1)
 
 
 def test_values_and_chunks(rng):

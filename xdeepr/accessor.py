@@ -113,7 +113,17 @@ class _Accessor(Generic[XarrayObject]):
         model: str = "ddpm",
         covariates: AnyXarray | None = None,
         variables: Sequence[str] | None = None,
-        time_features: Sequence[str] = ("hour", "day_of_year"),
+        time_features: Sequence[str] | Mapping[str, str] = ("hour", "day_of_year"),
+        base: str | os.PathLike[str] | Downscaler | None = None,
+        autoencoder: str | os.PathLike[str] | Downscaler | None = None,
+        target: Literal["residual", "field"] | None = None,
+        normalization: Literal[
+            "domain-wise", "pixel-wise", "landmask-wise", "instance"
+        ] = "domain-wise",
+        by_month: bool = False,
+        covariate_dropout: float = 0.0,
+        loss: Literal["l2", "l1", "three-term"] | None = None,
+        context: int | None = None,
         validation: float | tuple[AnyXarray, AnyXarray] | None = 0.15,
         epochs: int | None = None,
         max_steps: int | None = None,
@@ -137,14 +147,31 @@ class _Accessor(Generic[XarrayObject]):
         ----------
         labels : xarray.Dataset or xarray.DataArray
             The truth on the HR grid, whose cells nest in the LR cells (factor 2 to 8).
-        model : {"ddpm"}
-            Kind of model.
+        model : str, default: "ddpm"
+            Kind of model: "ddpm", "unet", "unet2d-condition", "latent" (diffusion),
+            "regression", "swin2sr", "conv-swin2sr", "conv-baseline" (one field), "autoencoder".
         covariates : xarray.Dataset or xarray.DataArray, optional
-            Static fields such as orography and land–sea mask.
+            Fields such as orography and land–sea mask, static or varying in time.
         variables : sequence of str, optional
             Labels to learn, if they hold more than one.
-        time_features : sequence of {"hour", "day_of_year"}
-            What the model is told of the time.
+        time_features : sequence or mapping
+            What the model is told of the time, and how.
+        base : Downscaler, path or str, optional
+            A deterministic model whose output takes the place of the interpolation.
+        autoencoder : Downscaler, path or str, optional
+            For "latent": what ``model="autoencoder"`` gave.
+        target : {"residual", "field"}, optional
+            Learn what HR adds to the base (the default), or HR itself.
+        normalization : {"domain-wise", "pixel-wise", "landmask-wise", "instance"}
+            Which cells share a mean and a deviation.
+        by_month : bool, default: False
+            Fit the normalization to each month of the year by itself.
+        covariate_dropout : float, default: 0
+            Share of the training windows without covariates.
+        loss : {"l2", "l1", "three-term"}, optional
+            Of deterministic models.
+        context : int, optional
+            LR cells around a window that networks on the LR grid see.
         validation : float or (predictors, labels), default: 0.15
             Part of the period, taken from its end, or another pair of datasets.
         epochs, max_steps : int, optional
@@ -198,6 +225,14 @@ class _Accessor(Generic[XarrayObject]):
             covariates=covariates,
             variables=variables,
             time_features=time_features,
+            base=base,
+            autoencoder=autoencoder,
+            target=target,
+            normalization=normalization,
+            by_month=by_month,
+            covariate_dropout=covariate_dropout,
+            loss=loss,
+            context=context,
             validation=validation,
             epochs=epochs,
             max_steps=max_steps,

@@ -1,11 +1,13 @@
 """Save and load models: a folder of safetensors and one JSON card.
 
-==========================  =================================================================
-``card.json``               the :class:`~xdeepr.card.Card` and the SHA-256 of the other files
-``network.safetensors``     weights
-``covariates.safetensors``  static covariates of the training domain, with their coordinates
-``training.json``           training curve
-==========================  =================================================================
+=============================  ==============================================================
+``card.json``                  the :class:`~xdeepr.card.Card` and the SHA-256 of the other files
+``network.safetensors``        weights
+``covariates.safetensors``     static covariates of the training domain, with their coordinates
+``training.json``              training curve
+``normalization.safetensors``  means and deviations of single cells, where the model has such
+``base/``, ``autoencoder/``    the models that this one builds on, where there are some
+=============================  ==============================================================
 
 Nothing is unpickled and no code in a checkpoint is ever run.
 """
@@ -32,12 +34,16 @@ if TYPE_CHECKING:
     from xdeepr.downscaler import Downscaler
     from xdeepr.grid import Grid
 
-CARD, WEIGHTS, COVARIATES, CURVE = (
+CARD, WEIGHTS, COVARIATES, CURVE, NORMALIZATION = (
     "card.json",
     "network.safetensors",
     "covariates.safetensors",
     "training.json",
+    "normalization.safetensors",
 )
+
+PARTS = ("base", "autoencoder")
+"""Subfolders for the models that a model builds on."""
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 """Folder of the checkpoints that come with the package."""
@@ -67,9 +73,6 @@ def save(model: Downscaler, path: str | os.PathLike[str], *, overwrite: bool = F
     CheckpointError
         If something is there already.
     """
-    from safetensors.numpy import save_file as save_arrays
-    from safetensors.torch import save_file
-
     path = Path(path)
     if path.exists() and not (overwrite and (path / CARD).is_file()):
         raise CheckpointError(
@@ -79,12 +82,7 @@ def save(model: Downscaler, path: str | os.PathLike[str], *, overwrite: bool = F
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
-        save_file(tensors, folder / WEIGHTS)
-        save_arrays(model.covariate_arrays, folder / COVARIATES)
-        (folder / CURVE).write_text(json.dumps(model.curve))
-        card = {"card": json.loads(model.card.to_json()), "sha256": _hashes(folder)}
-        (folder / CARD).write_text(json.dumps(card, indent=2))
+        _write(model, folder)
         folder.chmod(0o755)
         if path.exists():
             # moved aside, not deleted first: a crash in between must not lose both
@@ -98,6 +96,25 @@ def save(model: Downscaler, path: str | os.PathLike[str], *, overwrite: bool = F
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return path
+
+
+def _write(model: Downscaler, folder: Path) -> None:
+    """Write the files of a model, and of those it builds on, into an empty folder."""
+    from safetensors.numpy import save_file as save_arrays
+    from safetensors.torch import save_file
+
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    save_arrays(model.covariate_arrays, folder / COVARIATES)
+    (folder / CURVE).write_text(json.dumps(model.curve))
+    large = model.card.tensors()
+    if large:
+        save_arrays({k: np.ascontiguousarray(v) for k, v in large.items()}, folder / NORMALIZATION)
+    for role, part in model.parts.items():
+        (folder / role).mkdir()
+        _write(part, folder / role)
+    card = {"card": json.loads(model.card.to_json()), "sha256": _hashes(folder)}
+    (folder / CARD).write_text(json.dumps(card, indent=2))
 
 
 def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
@@ -130,7 +147,9 @@ def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is damaged ({error}): copy the checkpoint again.") from None
-    parsed = Card.from_json(json.dumps(card), source=str(file))
+    large = Path(path) / NORMALIZATION
+    tensors = _load_arrays(large) if NORMALIZATION in hashes else {}
+    parsed = Card.from_json(json.dumps(card), source=str(file), tensors=tensors)
     return parsed, parsed.digest(json.dumps(hashes, sort_keys=True).encode())
 
 
@@ -159,24 +178,28 @@ def load(model: str | os.PathLike[str]) -> Downscaler:
     >>> import xdeepr
     >>> model = xdeepr.load("ddpm")  # doctest: +SKIP
     """
+    return _load(locate(model))
+
+
+def _load(folder: Path) -> Downscaler:
+    """Load a model from its folder."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file as load_arrays
     from safetensors.torch import load_file
 
     from xdeepr.downscaler import Downscaler
     from xdeepr.networks import build
 
-    folder = locate(model)
     card, _ = load_card(folder)
     _check_hashes(folder)
     network = build(card.network["name"], dict(card.network["config"]))
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
-        covariates = load_arrays(folder / COVARIATES)
         curve = json.loads((folder / CURVE).read_text())
     except (SafetensorError, RuntimeError, OSError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{folder}: {error}. Copy the checkpoint again.") from error
-    return Downscaler(card, network, covariate_arrays=covariates, curve=curve)
+    parts = {role: _load(folder / role) for role in PARTS if (folder / role / CARD).is_file()}
+    arrays = _load_arrays(folder / COVARIATES)
+    return Downscaler(card, network, covariate_arrays=arrays, curve=curve, parts=parts)
 
 
 def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -187,21 +210,20 @@ def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.nda
     folder : path-like
         Folder of a checkpoint.
     """
-    arrays = _load_covariate_arrays(folder)
+    arrays = _load_arrays(Path(folder) / COVARIATES)
     return arrays["y"], arrays["x"]
 
 
-def _load_covariate_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read the file of static covariates."""
+def _load_arrays(file: Path) -> dict[str, np.ndarray]:
+    """Read a file of arrays."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        return load_file(Path(folder) / COVARIATES)
+        return load_file(file)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{Path(folder) / COVARIATES} is missing or damaged ({error}): copy the checkpoint"
-            " again."
+            f"{file} is missing or damaged ({error}): copy the checkpoint again."
         ) from None
 
 
@@ -221,7 +243,7 @@ def load_covariates(folder: str | os.PathLike[str], card: Card, grid: Grid) -> x
     -------
     xarray.Dataset
     """
-    arrays = _load_covariate_arrays(folder)
+    arrays = _load_arrays(Path(folder) / COVARIATES)
     dims = (grid.y.name, grid.x.name)
     coords = {
         axis.name: (axis.name, arrays[key], axis.attrs)
@@ -267,18 +289,23 @@ def shipped_names() -> list[str]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file beside the card."""
+    """Return the SHA-256 of each file beside the card, also of those in its subfolders."""
+    files = (f for f in sorted(folder.rglob("*")) if f.is_file() and f != folder / CARD)
     return {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        for name in (WEIGHTS, COVARIATES, CURVE)
+        f.relative_to(folder).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files
     }
 
 
 def _check_hashes(folder: Path) -> None:
     """Compare the files with the hashes in the card."""
     stated = json.loads((folder / CARD).read_text())["sha256"]
-    for name in (WEIGHTS, COVARIATES, CURVE):
+    for name in {WEIGHTS, COVARIATES, CURVE, *stated}:
         file = folder / name
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(
+                f"{folder / CARD} names a file outside its folder ({name}): it was made to do harm"
+                " or is damaged; do not use it."
+            )
         if not file.is_file():
             raise CheckpointError(f"{folder} lacks {name}: copy the whole checkpoint again.")
         if hashlib.sha256(file.read_bytes()).hexdigest() != stated.get(name):

@@ -1,24 +1,29 @@
-"""Turn datasets into the channels a network is conditioned on.
-
-Channels come in a fixed order: the predictors interpolated to the HR grid, the static
-covariates, then two channels (cosine, sine) for each time feature.
-"""
+"""Turn datasets into the arrays a model reads: stacked fields, and what it is told of the time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xdeepr import cf
+from xdeepr.blocks import Times
 from xdeepr.card import Quantity
-from xdeepr.errors import AxisError, GridError, MissingValuesError, OptionError, UnitsError
-from xdeepr.grid import Grid, ascending, grid_of
+from xdeepr.errors import AxisError, MissingValuesError, OptionError
+from xdeepr.grid import ascending
 
 TIME_FEATURES = ("hour", "day_of_year")
-"""Time features that exist; each is a point on the unit circle, so 23 h is next to 0 h."""
+"""Features of the time alone."""
+
+SOLAR_FEATURES = ("local_solar_time", "cos_solar_zenith")
+"""Features of time and place: the sun's position in every cell."""
+
+ENCODINGS = ("none", "class", "positional", "timestep", "cyclical")
+
+FIELD = "field"
+"""The encoding of the solar features."""
 
 _KEPT_ATTRS = ("standard_name", "long_name", "cell_methods")
 
@@ -110,170 +115,101 @@ def time_keys(time: xr.DataArray | None) -> np.ndarray:
     return np.rint(np.asarray(seconds, dtype=np.float64)).astype(np.int64)
 
 
-def time_channels(time: xr.DataArray | None, features: Sequence[str]) -> np.ndarray:
-    """Return cosine and sine of each time feature.
+def as_time_features(features: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return feature -> encoding for what the user gave.
+
+    Parameters
+    ----------
+    features : sequence or mapping of str to str
+        Names alone mean "cyclical". Encodings of ``hour`` and ``day_of_year``: "cyclical" (cosine
+        and sine, so that 23 h is next to 0 h), "class" (a table of embeddings), "positional" and
+        "timestep" (sinusoids as for the noise level, without and with learnt layers), "none".
+        ``local_solar_time`` and ``cos_solar_zenith`` are fields and have no other encoding.
+
+    Raises
+    ------
+    OptionError
+        For an unknown feature or encoding.
+    """
+    given = features if isinstance(features, Mapping) else {name: "" for name in features}
+    out = {}
+    for name, encoding in given.items():
+        if name not in (*TIME_FEATURES, *SOLAR_FEATURES):
+            raise OptionError(
+                f"time feature {name!r}: choose of {', '.join((*TIME_FEATURES, *SOLAR_FEATURES))}."
+            )
+        usual = FIELD if name in SOLAR_FEATURES else "cyclical"
+        allowed = (FIELD, "none") if name in SOLAR_FEATURES else ENCODINGS
+        chosen = encoding or usual
+        if chosen not in allowed:
+            raise OptionError(
+                f"time_features: {name!r} as {encoding!r}: choose of {', '.join(allowed)}."
+            )
+        if chosen != "none":
+            out[name] = chosen
+    return out
+
+
+def time_labels(features: Mapping[str, str]) -> dict[str, str]:
+    """Return the features that the network embeds itself, in the order of its label columns."""
+    return {k: v for k, v in features.items() if v in ("class", "positional", "timestep")}
+
+
+def time_inputs(time: xr.DataArray | None, features: Mapping[str, str]) -> Times:
+    """Return what a model is told of the times.
 
     Parameters
     ----------
     time : xarray.DataArray, optional
-        datetime64 or cftime, 1-D or scalar.
-    features : sequence of {"hour", "day_of_year"}
-        Hour of day in UTC; day of year as a fraction of the calendar's year.
+        datetime64 or cftime, 1-D or scalar; None stands for a field without time.
+    features : mapping of str to str
+        What :func:`as_time_features` returned. The hour is in UTC, with its minutes; the day of
+        the year a fraction of the calendar's year.
 
     Returns
     -------
-    numpy.ndarray
-        float32, shape (time, 2 · len(features)).
+    Times
 
     Raises
     ------
     AxisError
         If there is no time although features are wanted.
-    OptionError
-        For an unknown feature.
     """
-    unknown = sorted(set(features) - set(TIME_FEATURES))
-    if unknown:
-        raise OptionError(f"time feature {unknown[0]!r}: choose of {', '.join(TIME_FEATURES)}.")
-    if not features:
-        return np.zeros((1 if time is None else max(time.size, 1), 0), dtype=np.float32)
     if time is None:
-        raise AxisError(
-            f"the model is conditioned on {' and '.join(features)}, but the data has no time"
-            " coordinate: add one, for example ds.expand_dims(time=[np.datetime64('2024-01-01')])."
-        )
-    time = xr.DataArray(np.atleast_1d(time.values), dims="time")
-    hour = time.dt.hour + time.dt.minute / 60 + time.dt.second / 3600
-    year = 360.0 if time.dt.calendar == "360_day" else 365.25
-    turns = {"hour": hour / 24, "day_of_year": (time.dt.dayofyear - 1 + hour / 24) / year}
-    angles = [2 * np.pi * turns[name].values for name in features]
-    return np.stack([f(a) for a in angles for f in (np.cos, np.sin)], axis=1).astype(np.float32)
-
-
-def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]) -> np.ndarray:
-    """Bring static covariates onto the HR grid.
-
-    Fields that are on this grid (or on a larger one with the same cells) are taken as they
-    are; others are interpolated bilinearly by coordinates.
-
-    Parameters
-    ----------
-    grid : Grid
-        The HR grid.
-    covariates : xarray.Dataset
-        Static fields; a time dimension of size 1 is dropped.
-    quantities : sequence of Quantity
-        Fields and units wanted.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (covariate, y, x), ascending.
-
-    Raises
-    ------
-    GridError
-        If the covariates are on another kind of grid or do not cover the HR grid.
-    MissingValuesError
-        If a covariate is not finite somewhere on the HR grid.
-    """
-    fields = []
-    for quantity in quantities:
-        name = cf.select_variable(
-            covariates, name=quantity.name, standard_name=quantity.standard_name, role="covariate"
-        )
-        field = static_field(covariates[[name]], name)
-        field = cf.convert_units(field, quantity.units).astype("float64")
-        fields.append(_regrid(field, grid, name))
-    return np.stack(fields).astype(np.float32)
-
-
-def static_field(ds: xr.Dataset, name: str) -> xr.DataArray:
-    """Return a field without its dimensions of size 1, refusing others than y and x.
-
-    Raises
-    ------
-    AxisError
-        If the field varies along a further dimension.
-    """
-    axes = cf.find_axes(ds)
-    field = ds[name]
-    for dim in map(str, field.dims):
-        if dim in (axes.y, axes.x):
-            continue
-        if field.sizes[dim] > 1:
+        if features:
             raise AxisError(
-                f"covariate {name!r} varies along {dim!r}, but covariates are static: select one"
-                f" entry, for example covariates.isel({dim}=0)."
+                f"the model is conditioned on {' and '.join(features)}, but the data has no time"
+                " coordinate: add one, for example"
+                " ds.expand_dims(time=[np.datetime64('2024-01-01')])."
             )
-        field = field.isel({dim: 0}, drop=True)
-    return field
+        none = np.zeros((1, 0), dtype=np.float32)
+        stamps = np.array(["the only time"])
+        return Times(none, none, np.zeros(1, int), time_keys(None), stamps)
+    values = np.atleast_1d(time.values)
+    time = xr.DataArray(values, dims="time")
+    hour = (time.dt.hour + time.dt.minute / 60 + time.dt.second / 3600).values
+    day = time.dt.dayofyear.values - 1 + hour / 24
+    year = 360.0 if time.dt.calendar == "360_day" else 365.25
+    numbers = {"hour": (hour, 24.0), "day_of_year": (day, year)}
+    angles = [
+        2 * np.pi * numbers[name][0] / numbers[name][1]
+        for name, encoding in features.items()
+        if encoding == "cyclical"
+    ]
+    channels = [f(angle) for angle in angles for f in (np.cos, np.sin)]
+    labels = [numbers[name][0] for name in time_labels(features)]
+    return Times(
+        _columns(channels, values.size),
+        _columns(labels, values.size),
+        time.dt.month.values.astype(int),
+        time_keys(time),
+        values,
+    )
 
 
-def _regrid(field: xr.DataArray, grid: Grid, name: str) -> np.ndarray:
-    """Interpolate one static field to the centres of a grid."""
-    source = grid_of(field)
-    if source.kind != grid.kind:
-        raise GridError(
-            f"covariate {name!r} is on a {source.kind} grid, the HR grid is {grid.kind}: regrid"
-            " the covariate to the HR grid first."
-        )
-    axes = cf.find_axes(field)
-    field = ascending(field, axes).reset_coords(drop=True)
-    field = field.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
-    wanted = {"y": grid.y.centres, "x": grid.x.centres}
-    if grid.kind == "latlon":
-        low = source.x.edges[0]
-        tolerance = 1e-6 * source.x.step
-        wanted["x"] = low + (wanted["x"] - low + tolerance) % 360 - tolerance
-        if abs(source.x.size * source.x.step - 360) < 0.5 * source.x.step:
-            last = field.isel({axes.x: [-1]})
-            first = field.isel({axes.x: [0]})
-            field = xr.concat(
-                [
-                    last.assign_coords({axes.x: last[axes.x] - 360}),
-                    field,
-                    first.assign_coords({axes.x: first[axes.x] + 360}),
-                ],
-                dim=axes.x,
-            )
-    for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x)):
-        if (wanted[key] < axis.edges[0] - 0.01 * axis.step).any() or (
-            wanted[key] > axis.edges[-1] + 0.01 * axis.step
-        ).any():
-            raise GridError(
-                f"covariate {name!r} covers {dim} {axis.edges[0]:g} to {axis.edges[-1]:g}, the HR"
-                f" grid needs {wanted[key].min():g} to {wanted[key].max():g}: give a covariate"
-                " that covers the HR domain."
-            )
-        centres = field[dim].values
-        wanted[key] = np.clip(wanted[key], centres[0], centres[-1])
-    values = field.interp({axes.y: wanted["y"], axes.x: wanted["x"]}).values
-    if not np.isfinite(values).all():
-        raise MissingValuesError(
-            f"covariate {name!r} has missing values on the HR grid: fill them, for example"
-            f" covariates[{name!r}].fillna(0) where 0 is the value over sea."
-        )
-    return values
-
-
-def describe_covariates(covariates: xr.Dataset) -> tuple[Quantity, ...]:
-    """Return the static covariates of a dataset; units that are missing count as "1".
-
-    Masks and fractions often come without units. They only need the same units in training
-    and in use, so "1" is safe.
-    """
-    axes = cf.find_axes(covariates)
-    quantities = []
-    for name in cf.spatial_variables(covariates, axes):
-        field = static_field(covariates[[name]], name)
-        try:
-            quantities.append(describe(field))
-        except UnitsError:
-            if field.attrs.get("units"):
-                raise
-            quantities.append(describe(field.assign_attrs(units="1")))
-    return tuple(quantities)
+def _columns(columns: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Return float32 columns side by side, also if there are none."""
+    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((rows, 0), "f4")
 
 
 def time_text(time: Any) -> str:

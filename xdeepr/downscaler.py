@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ import torch
 from xdeepr import checkpoint
 from xdeepr.blocks import BlockInput, Geometry, SamplingOptions
 from xdeepr.card import Card
-from xdeepr.interpolation import Method
-from xdeepr.networks.padding import padded_call
+from xdeepr.conditions import WindowConditions, window_conditions
+from xdeepr.denoisers import denoise
+from xdeepr.interpolation import Method, window
+from xdeepr.networks.calling import Conditions, evaluate
 from xdeepr.noise import NoiseKey, white_noise
-from xdeepr.plan import Block
+from xdeepr.plan import Block, Plan
 from xdeepr.sampling import sample
 from xdeepr.solvers import NoiseRange
 from xdeepr.tiling import Window, fuse
@@ -29,6 +32,13 @@ if TYPE_CHECKING:
 
 _DEVICE_LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """One network call at a time on each device: the call itself uses all of torch's threads."""
+
+_EVALUATION = {
+    "diffusion": "diffusion",
+    "latent": "diffusion in a latent space",
+    "regression": "regression",
+    "autoencoder": "autoencoder",
+}
 
 
 class Downscaler:
@@ -48,6 +58,9 @@ class Downscaler:
         domain, so that the same domain can be downscaled without giving them again.
     curve : list of dict, optional
         Training curve: ``step``, ``train_loss``, ``validation_loss``, ``learning_rate``.
+    parts : dict of str to Downscaler, optional
+        Models that this one builds on: ``base``, whose output the residual is added to, and
+        ``autoencoder``, in whose latent space it works.
     """
 
     def __init__(
@@ -57,17 +70,21 @@ class Downscaler:
         *,
         covariate_arrays: dict[str, np.ndarray] | None = None,
         curve: list[dict[str, Any]] | None = None,
+        parts: dict[str, Downscaler] | None = None,
     ) -> None:
         self.card = card
         self.network = network.eval()
         self.covariate_arrays = covariate_arrays or {}
         self.curve = curve or []
+        self.parts = parts or {}
         self.device = torch.device("cpu")
 
     def to(self, device: str | torch.device) -> Downscaler:
         """Move the network to a torch device and return the model."""
         self.device = torch.device(device)
         self.network.to(self.device)
+        for part in self.parts.values():
+            part.to(device)
         return self
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -98,16 +115,19 @@ class Downscaler:
         unit = {"latlon": "°", "rotated": "°"}.get(card.grid_kind, " m")
         coarse = " × ".join(f"{step:.4g}{unit}" for step in card.resolution)
         fine = " × ".join(f"{step / card.factor:.4g}{unit}" for step in card.resolution)
-        statics = ", ".join(q.name for q in card.covariates) or "none"
+        covariates = ", ".join(q.name for q in (*card.covariates, *card.varying)) or "none"
         parameters = sum(p.numel() for p in self.network.parameters())
         lines = [
-            f"<xdeepr.Downscaler {card.name!r}: ×{card.factor}>",
+            f"<xdeepr.Downscaler {card.name!r}: ×{card.factor}, {_EVALUATION[card.kind]}>",
             f"  downscales   {inputs} at {coarse}",
             f"  to           {outputs} at {fine}",
-            f"  conditions   static: {statics}; time: {', '.join(card.time_features) or 'none'}",
+            f"  conditions   covariates: {covariates}; time: {_features(card)}",
             f"  network      {card.network['name']}, {parameters / 1e6:.2f} million parameters",
-            f"  sampler      {card.diffusion.sampler}, {card.diffusion.steps} steps",
         ]
+        if card.stochastic:
+            sampler = f"{card.diffusion.sampler}, {card.diffusion.steps} steps"
+            lines.append(f"  sampler      {sampler}")
+        lines += [f"  {role:<11}  {part.card.name!r}" for role, part in self.parts.items()]
         if "period" in training:
             start, stop = training["period"]
             lines.append(
@@ -119,39 +139,36 @@ class Downscaler:
     # --- arrays ---------------------------------------------------------------------------
 
     def denoise(
-        self, x: torch.Tensor, sigma: float | torch.Tensor, conditions: torch.Tensor
+        self, x: torch.Tensor, sigma: float | torch.Tensor, conditions: Conditions
     ) -> torch.Tensor:
-        """Return the expected clean residual, D(x; sigma).
+        """Return the expected clean target, D(x; sigma).
 
         Parameters
         ----------
         x : torch.Tensor
-            Noisy normalized residual, shape (N, V, H, W).
+            Noisy normalized target, shape (N, V, H, W).
         sigma : float or torch.Tensor
             Noise level, one number or shape (N,).
-        conditions : torch.Tensor
-            Shape (N, C, H, W).
+        conditions : Conditions
+            What the network is told.
 
         Returns
         -------
         torch.Tensor
             Shape (N, V, H, W).
-
-        References
-        ----------
-        Karras et al., 2022, arXiv:2206.00364, table 1 (preconditioning).
         """
-        return precondition(self.network, x, sigma, conditions, self.card.diffusion.sigma_data)
-
-    def conditions(self, inputs: BlockInput, geometry: Geometry, block: Block) -> torch.Tensor:
-        """Return the channels the network is conditioned on, shape (time, C, H, W)."""
-        predictors = self.card.normalization["predictors"].apply(torch.from_numpy(inputs.lr))
-        covariates = torch.from_numpy(inputs.covariates)
-        return stack_conditions(
-            geometry.interpolate(predictors, block, "bicubic"),
-            self.card.normalization["covariates"].apply(covariates),
-            torch.from_numpy(inputs.time_channels),
+        return denoise(
+            lambda noisy, label: evaluate(self.network, conditions, noisy, label),
+            x,
+            sigma,
+            prediction=self.card.diffusion.prediction,
+            sigma_data=self.card.diffusion.sigma_data,
+            schedule=self.card.diffusion.schedule,
         )
+
+    def conditions(self, inputs: BlockInput, geometry: Geometry, block: Block) -> WindowConditions:
+        """Return what the network is told of a block's window."""
+        return window_conditions(self.card, self.network, inputs, geometry, block)
 
     @torch.inference_mode()
     def downscale_block(
@@ -165,16 +182,68 @@ class Downscaler:
             float32, shape (realization, time, predictand, height, width) of the block's core,
             in the card's units.
         """
-        times, members = len(inputs.time_keys), len(inputs.realizations)
+        card, times = self.card, len(inputs.times)
         self._warn_of_new_values(inputs.lr)
         conditions = self.conditions(inputs, geometry, block).to(self.device)
+        if card.kind == "regression":
+            normalized = self._predict(conditions, geometry, block, options)
+        elif card.kind == "latent":
+            normalized = self._decode(
+                self._draw(conditions, inputs, geometry, block, options), geometry, block, options
+            )
+        else:
+            normalized = self._draw(conditions, inputs, geometry, block, options)
+        normalized = normalized.cpu().reshape(-1, times, *normalized.shape[1:])
+        fine = geometry.hr_block(block)
+        trained = geometry.trained_hr(block)
+        inside = [s.stop - s.start for s in trained]
+        field = card.normalization["target"].invert(
+            normalized[..., : inside[0], : inside[1]],
+            months=inputs.times.months,
+            window=trained,
+            statistics=target_statistics(card, inputs.statistics),
+        )
+        if card.target == "residual":
+            base = base_field(card, inputs, geometry, block)
+            field = field + window(base, (0, 0), fine.shape)[..., : inside[0], : inside[1]]
+        y, x = geometry.core_in_window(block)
+        return field[..., y, x].numpy()
+
+    def _predict(
+        self,
+        conditions: WindowConditions,
+        geometry: Geometry,
+        block: Block,
+        options: SamplingOptions,
+    ) -> torch.Tensor:
+        """Return the output of a deterministic network, (time, V, H, W), normalized."""
+
+        def on_tiles(tiles: torch.Tensor, places: Sequence[tuple[int, Window]]) -> torch.Tensor:
+            with _DEVICE_LOCKS[str(self.device)]:
+                return evaluate(self.network, conditions.cut(places))
+
+        shape = (len(conditions.channels), len(self.card.predictands), *block.shape)
+        blank = torch.zeros(shape, device=self.device)
+        return fuse(on_tiles, blank, block, geometry.plan, batch_size=options.batch_size)
+
+    def _draw(
+        self,
+        conditions: WindowConditions,
+        inputs: BlockInput,
+        geometry: Geometry,
+        block: Block,
+        options: SamplingOptions,
+    ) -> torch.Tensor:
+        """Return samples of the diffusion, (realization · time, V, H, W), normalized."""
+        times, scale = len(inputs.times), geometry.scale
+        conditions = coarse_conditions(conditions, scale)
 
         def on_tiles(
             tiles: torch.Tensor, places: Sequence[tuple[int, Window]], sigma: float
-        ) -> Any:
-            cut = [conditions[s % times][:, y, x] for s, (y, x) in places]
+        ) -> torch.Tensor:
+            cut = conditions.cut([(s % times, tile) for s, tile in places])
             with _DEVICE_LOCKS[str(self.device)]:
-                return self.denoise(tiles, sigma, torch.stack(cut))
+                return self.denoise(tiles, sigma, cut)
 
         def denoiser(x: torch.Tensor, sigma: float) -> torch.Tensor:
             return fuse(
@@ -190,14 +259,29 @@ class Downscaler:
 
         diffusion = self.card.diffusion
         levels = NoiseRange(diffusion.sigma_min, diffusion.sigma_max, diffusion.sigma_data)
-        residual = sample(denoiser, noise, options.sampler, levels).cpu()
-        residual = residual.reshape(members, times, *residual.shape[1:])
-        base = torch.from_numpy(inputs.lr[:, list(self.card.base)])
-        field = geometry.interpolate(base, block, "bicubic") + self.card.normalization[
-            "residual"
-        ].invert(residual)
-        y, x = block.core_in_window()
-        return field[..., y, x].numpy()
+        return sample(denoiser, noise, options.sampler, levels)
+
+    def _decode(
+        self, latent: torch.Tensor, geometry: Geometry, block: Block, options: SamplingOptions
+    ) -> torch.Tensor:
+        """Return the decoded fields, (N, V, H, W), normalized, tile by tile."""
+        autoencoder = self.parts["autoencoder"].network
+        scale = geometry.scale
+        fine_plan, fine = scaled_plan(geometry.plan, scale), geometry.hr_block(block)
+
+        def on_tiles(tiles: torch.Tensor, places: Sequence[tuple[int, Window]]) -> torch.Tensor:
+            cut = [
+                latent[n][:, y.start // scale : y.stop // scale, x.start // scale : x.stop // scale]
+                for n, (y, x) in places
+            ]
+            stacked = self.card.normalization["latent"].invert(torch.stack(cut))
+            with _DEVICE_LOCKS[str(self.device)]:
+                return autoencoder.decode(stacked)  # type: ignore[operator]
+
+        blank = torch.zeros(
+            (latent.shape[0], len(self.card.predictands), *fine.shape), device=self.device
+        )
+        return fuse(on_tiles, blank, fine, fine_plan, batch_size=options.batch_size)
 
     def _warn_of_new_values(self, lr: np.ndarray) -> None:
         """Warn where predictors are far outside what the training has seen."""
@@ -220,78 +304,81 @@ class Downscaler:
         self, inputs: BlockInput, geometry: Geometry, block: Block, seed: int, stream: int
     ) -> torch.Tensor:
         """Return noise (realization · time, V, H, W) keyed by absolute position."""
+        scale = geometry.scale
         origin = (
-            geometry.origin[0] + block.y.window.start,
-            geometry.origin[1] + block.x.window.start,
+            geometry.origin[0] // scale + block.y.window.start,
+            geometry.origin[1] // scale + block.x.window.start,
         )
+        variables = len(self.card.predictands)
+        if "autoencoder" in self.parts:
+            variables = int(self.parts["autoencoder"].network.latent_channels)  # type: ignore[arg-type]
+        period = geometry.period
+        if period is not None and scale > 1:
+            period = period // scale if period % scale == 0 else None
         fields = [
             white_noise(
                 NoiseKey(seed, realization, int(time), variable, stream),
                 origin,
                 block.shape,
-                period=geometry.period,
+                period=period,
             )
             for realization in inputs.realizations
-            for time in inputs.time_keys
-            for variable in range(len(self.card.predictands))
+            for time in inputs.times.keys
+            for variable in range(variables)
         ]
-        stacked = np.stack(fields).reshape(-1, len(self.card.predictands), *block.shape)
+        stacked = np.stack(fields).reshape(-1, variables, *block.shape)
         return torch.from_numpy(stacked).to(self.device)
 
 
-def precondition(
-    network: nn.Module,
-    x: torch.Tensor,
-    sigma: float | torch.Tensor,
-    conditions: torch.Tensor,
-    sigma_data: float,
-) -> torch.Tensor:
-    """Return D(x; sigma) = c_skip x + c_out F(c_in x, conditions; log(sigma)/4).
+def base_field(card: Card, inputs: BlockInput, geometry: Geometry, block: Block) -> torch.Tensor:
+    """Return what the residual is added to, (time, V, H, W), in the card's units."""
+    if inputs.base is not None:
+        return torch.from_numpy(inputs.base)
+    coarse = torch.from_numpy(np.ascontiguousarray(inputs.lr[:, list(card.base)]))
+    return geometry.interpolate(coarse, block, "bicubic")
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        F: sees the scaled noisy field and the conditions as channels.
-    x, sigma, conditions
-        As in :meth:`Downscaler.denoise`.
-    sigma_data : float
-        Standard deviation of the clean field.
 
-    References
-    ----------
-    Karras et al., 2022, arXiv:2206.00364, equation 7 and table 1.
+def target_statistics(card: Card, statistics: np.ndarray | None) -> np.ndarray | None:
+    """Return each field's mean and deviation for the target, (time, 2, V).
+
+    A residual has no mean of its own: it is only divided by the field's deviation.
     """
-    level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(x.shape[0])
-    column = level.reshape(-1, 1, 1, 1)
-    total = column**2 + sigma_data**2
-    inputs = torch.cat([x / total.sqrt(), conditions], dim=1)
-    output = padded_call(network, inputs, level.log() / 4)
-    return sigma_data**2 / total * x + column * sigma_data / total.sqrt() * output.to(x.dtype)
+    if statistics is None:
+        return None
+    chosen = np.array(statistics[:, :, list(card.base)])
+    if card.target == "residual":
+        chosen[:, 0] = 0
+    return chosen
 
 
-def stack_conditions(
-    predictors: torch.Tensor, covariates: torch.Tensor, time_channels: torch.Tensor
-) -> torch.Tensor:
-    """Stack normalized predictors, covariates and time channels.
+def scaled_plan(plan: Plan, by: int) -> Plan:
+    """Return a plan in pixels that are `by` times as fine."""
+    return Plan(
+        (plan.shape[0] * by, plan.shape[1] * by),
+        (plan.tile[0] * by, plan.tile[1] * by),
+        plan.overlap * by,
+        tuple(s.scaled(by) for s in plan.y),
+        tuple(s.scaled(by) for s in plan.x),
+    )
 
-    Parameters
-    ----------
-    predictors : torch.Tensor
-        Shape (N, P, H, W).
-    covariates : torch.Tensor
-        Shape (S, H, W) or (N, S, H, W).
-    time_channels : torch.Tensor
-        Shape (N, T).
 
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, P + S + T, H, W).
-    """
-    count, _, height, width = predictors.shape
-    statics = covariates.expand(count, -1, height, width)
-    time = time_channels[:, :, None, None].expand(-1, -1, height, width)
-    return torch.cat([predictors, statics, time], dim=1)
+def coarse_conditions(conditions: WindowConditions, scale: int) -> WindowConditions:
+    """Return the conditions averaged over the pixels of the latent space."""
+    if scale == 1:
+        return conditions
+    channels = torch.nn.functional.avg_pool2d(conditions.channels, scale)
+    return replace(conditions, channels=channels)
+
+
+def _features(card: Card) -> str:
+    """Return the time features in words."""
+    return (
+        ", ".join(
+            name if encoding in ("cyclical", "field") else f"{name} ({encoding})"
+            for name, encoding in card.time_features.items()
+        )
+        or "none"
+    )
 
 
 class Interpolator:
@@ -311,5 +398,5 @@ class Interpolator:
     ) -> np.ndarray:
         """Interpolate one block; see :meth:`Downscaler.downscale_block`."""
         field = geometry.interpolate(torch.from_numpy(inputs.lr), block, self.method)
-        y, x = block.core_in_window()
+        y, x = geometry.core_in_window(block)
         return field[None, ..., y, x].numpy()

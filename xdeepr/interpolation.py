@@ -16,7 +16,7 @@ _REACH = 3
 """LR cells beyond a window that interpolation may look at (bicubic needs 2)."""
 
 
-def lr_window(span: Span, factor: int, margin: int, size: int) -> Span:
+def lr_window(span: Span, factor: int, margin: int, size: int, *, context: int = 0) -> Span:
     """Return the LR cells needed to interpolate to a span of HR pixels.
 
     Parameters
@@ -29,13 +29,16 @@ def lr_window(span: Span, factor: int, margin: int, size: int) -> Span:
         HR cells between the low side of the LR domain and that of the HR domain.
     size : int
         Number of LR cells along this axis.
+    context : int, default: 0
+        LR cells around the span that are wanted besides.
 
     Returns
     -------
     Span
     """
-    low = (span.start + margin) // factor - _REACH
-    high = -(-(span.stop + margin) // factor) + _REACH
+    reach = max(_REACH, context + 1)
+    low = (span.start + margin) // factor - reach
+    high = -(-(span.stop + margin) // factor) + reach
     return Span(max(low, 0), min(high, size))
 
 
@@ -73,4 +76,32 @@ def interpolate(
     options: dict[str, Any] = {} if method == "nearest" else {"align_corners": False}
     hr = functional.interpolate(lr, scale_factor=factor, mode=method, **options)
     height, width = shape if shape is not None else hr.shape[-2:]
-    return hr[..., offset[0] : offset[0] + height, offset[1] : offset[1] + width]
+    return window(hr, offset, (height, width))
+
+
+def window(fields: torch.Tensor, start: tuple[int, int], shape: tuple[int, int]) -> torch.Tensor:
+    """Return a window of fields (N, C, y, x), repeating their edges where it lies outside.
+
+    Parameters
+    ----------
+    fields : torch.Tensor
+        Shape (N, C, y, x).
+    start : tuple of int
+        First row and column; may be negative.
+    shape : tuple of int
+        Rows and columns wanted.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (N, C, *shape); a view where nothing is repeated.
+    """
+    from torch.nn import functional
+
+    (top, left), (height, width) = start, shape
+    bottom, right = top + height - fields.shape[-2], left + width - fields.shape[-1]
+    pad = [max(-left, 0), max(right, 0), max(-top, 0), max(bottom, 0)]
+    if any(pad):
+        fields = functional.pad(fields, pad, mode="replicate")
+    top, left = max(top, 0), max(left, 0)
+    return fields[..., top : top + height, left : left + width]

@@ -16,7 +16,7 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from xdeepr.blocks import BlockInput, Geometry, SamplingOptions
+from xdeepr.blocks import BlockInput, Geometry, SamplingOptions, Times
 from xdeepr.card import Quantity
 from xdeepr.conditioning import check_finite
 from xdeepr.plan import Block
@@ -63,14 +63,18 @@ class Recipe:
         Where the blocks lie.
     options : SamplingOptions
         How to sample.
-    predictors : tuple of Quantity
+    predictors, varying : tuple of Quantity
         For error messages.
+    with_covariates : bool
+        Whether the covariates are known.
     """
 
     source: Source
     geometry: Geometry
     options: SamplingOptions
     predictors: tuple[Quantity, ...]
+    varying: tuple[Quantity, ...] = ()
+    with_covariates: bool = True
 
 
 def resolve_device(device: str | None) -> str:
@@ -82,13 +86,59 @@ def resolve_device(device: str | None) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+@dataclass(frozen=True)
+class Arrays:
+    """The dask arrays that blocks are computed from.
+
+    Parameters
+    ----------
+    lr : dask.array.Array
+        Predictors (time, predictor, y, x) on the whole LR domain.
+    statics : dask.array.Array
+        Static covariates (covariate, H, W) on the whole HR domain.
+    varying, base : dask.array.Array, optional
+        Covariates that vary in time with the sun's position, and the output of the base model,
+        (time, channel, H, W) on the whole HR domain.
+    statistics : dask.array.Array, optional
+        Mean and deviation of each field, (time, 2, predictor).
+    """
+
+    lr: da.Array
+    statics: da.Array
+    varying: da.Array | None = None
+    base: da.Array | None = None
+    statistics: da.Array | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the arrays, which stand for their content."""
+        return tuple(a.name if a is not None else "" for a in vars(self).values())
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Times and realizations of one task, by their positions.
+
+    Parameters
+    ----------
+    times, realizations : (int, int)
+        The first, and the one after the last.
+    """
+
+    times: tuple[int, int]
+    realizations: tuple[int, int]
+
+
 def compute_block(
     recipe: Recipe,
+    times: Times,
     block: Block,
+    slab: Slab,
     lr: np.ndarray,
-    covariates: np.ndarray,
-    times: tuple[np.ndarray, np.ndarray, np.ndarray],
-    realizations: tuple[int, ...],
+    statics: np.ndarray,
+    varying: np.ndarray | None = None,
+    base: np.ndarray | None = None,
+    statistics: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute one block; this is the function that dask runs.
 
@@ -96,14 +146,14 @@ def compute_block(
     ----------
     recipe : Recipe
         What all blocks share.
+    times : Times
+        All times.
     block : Block
         Which part of the plane.
-    lr, covariates : numpy.ndarray
-        See :class:`~xdeepr.downscaler.BlockInput`.
-    times : tuple
-        Time channels, time keys, and the times as text for error messages.
-    realizations : tuple of int
-        Members to compute.
+    slab : Slab
+        Which times and realizations.
+    lr, statics, varying, base, statistics : numpy.ndarray
+        See :class:`~xdeepr.blocks.BlockInput`.
 
     Returns
     -------
@@ -113,12 +163,27 @@ def compute_block(
     Raises
     ------
     MissingValuesError
-        If a predictor is not finite.
+        If a predictor or a covariate is not finite.
     """
-    channels, keys, labels = times
+    times = times.at(slice(*slab.times))
     lr = np.ascontiguousarray(lr, dtype=np.float32)
-    check_finite(lr, [q.name for q in recipe.predictors], list(labels), "predictor")
-    inputs = BlockInput(lr, covariates, channels, keys, realizations)
+    check_finite(lr, [q.name for q in recipe.predictors], times.stamps, "predictor")
+    if varying is not None:
+        varying = np.ascontiguousarray(varying, dtype=np.float32)
+        names = [q.name for q in recipe.varying]
+        check_finite(varying[:, : len(names)], names, times.stamps, "covariate")
+    if base is not None:
+        base = np.ascontiguousarray(base, dtype=np.float32)
+    inputs = BlockInput(
+        lr,
+        np.ascontiguousarray(statics, dtype=np.float32),
+        times,
+        tuple(range(*slab.realizations)),
+        varying,
+        base,
+        statistics,
+        recipe.with_covariates,
+    )
     model = recipe.source.model()
     return model.downscale_block(inputs, recipe.geometry, block, recipe.options)
 
@@ -174,12 +239,7 @@ def _divide(length: int, size: int) -> tuple[int, ...]:
 
 
 def lazy_blocks(
-    recipe: Recipe,
-    lr: da.Array,
-    covariates: da.Array,
-    times: tuple[np.ndarray, np.ndarray, np.ndarray],
-    chunking: Chunking,
-    predictands: int,
+    recipe: Recipe, arrays: Arrays, times: Times, chunking: Chunking, predictands: int
 ) -> da.Array:
     """Return the output as a dask array without computing anything.
 
@@ -187,12 +247,10 @@ def lazy_blocks(
     ----------
     recipe : Recipe
         Geometry, model and options.
-    lr : dask.array.Array
-        Predictors (time, predictor, y, x) on the whole LR domain.
-    covariates : dask.array.Array
-        Static covariates (covariate, H, W) on the whole HR domain.
-    times : tuple of numpy.ndarray
-        Time channels (time, channel), time keys (time,) and the time values (time,).
+    arrays : Arrays
+        Predictors, covariates and the like.
+    times : Times
+        What the model is told of the times.
     chunking : Chunking
         Division of times and realizations.
     predictands : int
@@ -204,36 +262,84 @@ def lazy_blocks(
         float32, (realization, time, predictand, y, x).
     """
     plan = recipe.geometry.plan
-    name = f"deepr-downscale-{tokenize(recipe, lr.name, covariates.name, chunking, times[1])}"
-    graph: dict[Any, Any] = {f"{name}-recipe": recipe}
-    dependencies = []
-    slabs = _slabs(times, chunking.times)
-    members = _slabs((np.arange(sum(chunking.realizations)),), chunking.realizations)
-    by_time = lr.rechunk({0: chunking.times})  # once, not for every block of the plane
+    name = f"deepr-downscale-{tokenize(recipe, arrays.names, chunking, times.keys)}"
+    shared = (f"{name}-recipe", f"{name}-times")
+    graph: dict[Any, Any] = dict(zip(shared, (recipe, times), strict=True))
+    dependencies: list[da.Array] = []
+    slabs = [
+        (r, t, Slab(when, members))
+        for t, when in enumerate(_runs(chunking.times))
+        for r, members in enumerate(_runs(chunking.realizations))
+    ]
+    cut = _Cutter(arrays, chunking, recipe.geometry)
     for row, column, block in plan.blocks():
-        y, x = recipe.geometry.lr_windows(block)
-        fields = by_time[:, :, y.slice, x.slice].rechunk({1: -1, 2: -1, 3: -1})
-        statics = covariates[:, block.y.window.slice, block.x.window.slice].rechunk(-1)
-        dependencies += [fields, statics]
+        fields = cut(block)
+        dependencies += [part.array for part in fields.values()]
         block_key = f"{name}-block-{row}-{column}"
         graph[block_key] = block
-        for t, slab in enumerate(slabs):
-            for r, (indices,) in enumerate(members):
-                graph[(name, r, t, 0, row, column)] = (
-                    compute_block,
-                    f"{name}-recipe",
-                    block_key,
-                    (fields.name, t, 0, 0, 0),
-                    (statics.name, 0, 0, 0),
-                    slab,
-                    tuple(indices.tolist()),
-                )
-    chunks = (chunking.realizations, chunking.times, (predictands,), *plan.chunks)
+        for r, t, slab in slabs:
+            inputs = [fields[k].key(t) if k in fields else None for k in _FIELDS]
+            task = (compute_block, *shared, block_key, slab, *inputs)
+            graph[(name, r, t, 0, row, column)] = task
+    chunks = (chunking.realizations, chunking.times, (predictands,), *recipe.geometry.chunks)
     layers = HighLevelGraph.from_collections(name, graph, dependencies=dependencies)
     return da.Array(layers, name, chunks, dtype=np.float32)
 
 
-def _slabs(arrays: tuple[np.ndarray, ...], sizes: tuple[int, ...]) -> list[tuple[np.ndarray, ...]]:
-    """Cut arrays along their first axis into runs of the given sizes."""
-    starts = np.cumsum([0, *sizes])
-    return [tuple(a[start:stop] for a in arrays) for start, stop in pairwise(starts)]
+_FIELDS = ("lr", "statics", "varying", "base", "statistics")
+"""Arrays in the order in which :func:`compute_block` takes them."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a block needs of one array, in one chunk but for times."""
+
+    array: da.Array
+    timed: bool
+
+    def key(self, time: int) -> tuple[Any, ...]:
+        """Return the key of the chunk with these times."""
+        rest = (0,) * (self.array.ndim - self.timed)
+        return (self.array.name, time, *rest) if self.timed else (self.array.name, *rest)
+
+
+class _Cutter:
+    """Cut the parts of all arrays that a block needs.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        On the whole domain.
+    chunking : Chunking
+        How times are divided.
+    geometry : Geometry
+        Where blocks lie.
+    """
+
+    def __init__(self, arrays: Arrays, chunking: Chunking, geometry: Geometry) -> None:
+        # times are rechunked once, not for every block of the plane
+        self.fields = {
+            name: array if name == "statics" else array.rechunk({0: chunking.times})
+            for name in _FIELDS
+            if (array := getattr(arrays, name)) is not None
+        }
+        self.geometry = geometry
+
+    def __call__(self, block: Block) -> dict[str, _Part]:
+        """Return for each array the part that a block needs."""
+        coarse = self.geometry.lr_windows(block)
+        fine = self.geometry.hr_block(block)
+        windows = {"lr": coarse, "statistics": ()}
+        out = {}
+        for name, array in self.fields.items():
+            spans = windows.get(name, (fine.y.window, fine.x.window))
+            part = array[(..., *(span.slice for span in spans))]
+            timed = name != "statics"
+            single = {axis: -1 for axis in range(int(timed), part.ndim)}
+            out[name] = _Part(part.rechunk(single), timed)
+        return out
+
+
+def _runs(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return the ends of runs of the given sizes, one behind the other."""
+    return [(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *sizes]))]

@@ -1,77 +1,413 @@
-"""Mean and standard deviation fitted on the training part, and the inverse."""
+"""Mean and standard deviation fitted on the training part, and the inverse.
+
+There may be one pair of numbers for each channel, or more: one for each month of the year, and one
+for each grid cell, or for land and sea. With the method "instance" nothing is fitted: each field
+is normalized with its own mean and deviation, which the caller gives.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from xdeepr.errors import GridError, OptionError
+from xdeepr.moments import METHODS, Method, Moments, check_months, field_statistics
+
 if TYPE_CHECKING:
     import torch
+
+__all__ = ["METHODS", "Method", "Moments", "Normalization", "Window", "field_statistics"]
 
 Values = TypeVar("Values", np.ndarray, "torch.Tensor")
 """A numpy array or a torch tensor; torch itself is not needed here."""
 
+Window = tuple[slice, slice]
+"""Rows and columns of the fitted domain."""
 
-@dataclass(frozen=True)
+LISTED = 4096
+"""Arrays with more numbers than this are kept as tensors beside the JSON text, in float32."""
+
+
+@dataclass(frozen=True, eq=False)
 class Normalization:
-    """Mean and standard deviation of each channel over the whole domain and period.
+    """Mean and standard deviation of each channel.
 
     Parameters
     ----------
-    mean, std : tuple of float
-        One number for each channel, in the channel's units.
+    mean, std : numpy.ndarray, shape (M, C, Y, X)
+        float64, in the units of the C channels; `std` is greater than 0. M is 1, or 12 for the
+        months, January first. Y and X are 1, or the size of the fitted domain. Instead, one number
+        for each channel may be given.
+    method : {"domain-wise", "pixel-wise", "landmask-wise", "instance"}
+        Which cells share a mean and a deviation: those of the domain, none, those over land and
+        those over sea, or those of one field at one time. For the last, `mean` and `std` only
+        stand for the number of channels.
+
+    Raises
+    ------
+    OptionError
+        If the method is unknown, shapes do not fit, or a number is not finite or a deviation not
+        greater than 0.
+
+    Notes
+    -----
+    Arrays of more than 4096 numbers are rounded to float32 at once, because they are saved so: a
+    model then gives the same numbers before it is saved and after it is loaded.
     """
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: np.ndarray
+    std: np.ndarray
+    method: Method = "domain-wise"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise OptionError(f"normalization {self.method!r}: choose of {', '.join(METHODS)}.")
+        for name in ("mean", "std"):
+            array = np.asarray(getattr(self, name), dtype=np.float64)
+            if array.ndim == 1:
+                array = array[None, :, None, None]
+            if array.size > LISTED:
+                array = array.astype(np.float32).astype(np.float64)
+            object.__setattr__(self, name, array)
+        shape = self.mean.shape
+        if len(shape) != 4 or shape[0] not in (1, 12) or self.std.shape != shape:
+            raise OptionError(
+                f"normalization has a mean of shape {shape} and a deviation of shape"
+                f" {self.std.shape}: both need the shape (months, channels, y, x) with 1 or 12"
+                " months."
+            )
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.std).all() and self._positive()):
+            raise OptionError(
+                "normalization: each mean must be finite and each deviation finite and greater"
+                " than 0: fit it again."
+            )
+        if self.method in ("domain-wise", "instance") and self.pixelwise:
+            raise OptionError(
+                f"normalization {self.method!r} has one number for each cell (shape {shape}): it"
+                " needs the shape (months, channels, 1, 1)."
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Normalization) and (
+            self.method == other.method
+            and np.array_equal(self.mean, other.mean)
+            and np.array_equal(self.std, other.std)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _positive(self) -> bool:
+        return bool((self.std > 0).all())
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.mean.shape[1])
+
+    @property
+    def by_month(self) -> bool:
+        """Whether each month of the year has its own numbers."""
+        return self.mean.shape[0] == 12
+
+    @property
+    def pixelwise(self) -> bool:
+        """Whether cells have their own numbers, so that it matters where values lie."""
+        return self.mean.shape[2] * self.mean.shape[3] > 1
+
+    @property
+    def size(self) -> int:
+        """Memory in bytes."""
+        return self.mean.nbytes + self.std.nbytes
 
     @classmethod
-    def fit(cls, fields: Any) -> Normalization:
+    def fit(
+        cls,
+        fields: Any,
+        *,
+        months: np.ndarray | None = None,
+        by_month: bool = False,
+        method: Method = "domain-wise",
+        land: np.ndarray | None = None,
+        center: bool = True,
+    ) -> Normalization:
         """Fit to data.
 
         Parameters
         ----------
         fields : array, shape (time, channel, y, x)
-            Training data; a dask array is reduced chunk by chunk.
+            Training data, numpy or dask. It is read once, chunk by chunk. NaN is left out.
+        months : numpy.ndarray of int, shape (time,), optional
+            Month of each time, 1 to 12. Needed if `by_month`.
+        by_month : bool, default: False
+            Fit each month of the year by itself. "instance" does without.
+        method : {"domain-wise", "pixel-wise", "landmask-wise", "instance"}
+            Which cells share a mean and a deviation.
+        land : numpy.ndarray of bool, shape (y, x), optional
+            True over land. Needed for "landmask-wise"; a domain may be all land or all sea.
+        center : bool, default: True
+            False: the mean is 0 and the deviation is the root mean square, so that values are
+            scaled and not shifted.
 
         Returns
         -------
         Normalization
-            A channel without variance gets the deviation 1.
+            See :meth:`Moments.result` for cells and months without data or without variance.
+
+        Raises
+        ------
+        OptionError
+            If `months` or `land` is missing or of another kind.
+        GridError
+            If `land` has another size than the fields.
+        MissingValuesError
+            If a value is infinite.
         """
-        import dask
+        if method == "instance":
+            return cls.instance(int(fields.shape[1]))
+        moments = Moments(by_month=by_month, method=method, land=land)
+        moments.update(fields, months)
+        return cls.from_moments(moments, center=center)
 
-        data = fields.astype("float64")
-        axes = (0, 2, 3)
-        mean, square = dask.compute(data.mean(axis=axes), (data**2).mean(axis=axes))
-        mean = np.asarray(mean)
-        spread = np.sqrt(np.maximum(np.asarray(square) - mean**2, 0.0))
-        # below rounding of float32 the "variance" of a constant channel is noise
-        spread = np.where(spread > 1e-6 * np.maximum(np.abs(mean), 1e-30), spread, 1.0)
-        return cls(tuple(mean.tolist()), tuple(spread.tolist()))
+    @classmethod
+    def from_moments(cls, moments: Moments, *, center: bool = True) -> Normalization:
+        """Return the normalization fitted to data that came in parts.
 
-    def apply(self, values: Values) -> Values:
-        """Return normalized values; channels are the third axis from the end."""
-        mean, std = self._columns(values)
+        Parameters
+        ----------
+        moments : Moments
+            Has seen all the data.
+        center : bool, default: True
+            False: only scale, see :meth:`fit`.
+        """
+        mean, std = moments.result(center=center)
+        return cls(mean, std, moments.method)
+
+    @classmethod
+    def instance(cls, channels: int) -> Normalization:
+        """Return the normalization of each field by its own mean and deviation.
+
+        Parameters
+        ----------
+        channels : int
+            Number of channels.
+
+        Returns
+        -------
+        Normalization
+            :meth:`apply` and :meth:`invert` then need `statistics`.
+        """
+        return cls(np.zeros(channels), np.ones(channels), "instance")
+
+    def apply(
+        self,
+        values: Values,
+        *,
+        months: np.ndarray | None = None,
+        window: Window | None = None,
+        statistics: Any = None,
+    ) -> Values:
+        """Return normalized values.
+
+        Parameters
+        ----------
+        values : numpy.ndarray or torch.Tensor, shape (..., time, C, H, W)
+            In physical units, floating point. The time axis may be missing where neither `months`
+            nor `statistics` is needed.
+        months : numpy.ndarray of int, shape (time,), optional
+            Month of each time, 1 to 12. Needed, and only read, if `by_month`.
+        window : (slice, slice), optional
+            Rows and columns of the fitted domain that the values lie on. Needed, and only read,
+            if `pixelwise`.
+        statistics : array, shape (time, 2, C), optional
+            Mean and deviation of each field (:func:`field_statistics`). Needed, and only read,
+            for "instance".
+
+        Returns
+        -------
+        numpy.ndarray or torch.Tensor
+            Of the same type, shape, dtype and device.
+
+        Raises
+        ------
+        OptionError
+            If something that is needed is missing or of the wrong shape.
+        GridError
+            If the window is not part of the fitted domain or of another size than the values.
+        """
+        mean, std = self._scale(values, months, window, statistics)
         return (values - mean) / std
 
-    def invert(self, values: Values) -> Values:
-        """Return values in physical units; the inverse of :meth:`apply`."""
-        mean, std = self._columns(values)
+    def invert(
+        self,
+        values: Values,
+        *,
+        months: np.ndarray | None = None,
+        window: Window | None = None,
+        statistics: Any = None,
+    ) -> Values:
+        """Return values in physical units; the inverse of :meth:`apply`, which see."""
+        mean, std = self._scale(values, months, window, statistics)
         return values * std + mean
 
-    def _columns(self, values: Values) -> tuple[Values, Values]:
-        """Return mean and deviation shaped (channel, 1, 1) in the dtype of the values."""
-        shape = (-1, 1, 1)
-        if isinstance(values, np.ndarray):
-            return (
-                np.asarray(self.mean, values.dtype).reshape(shape),
-                np.asarray(self.std, values.dtype).reshape(shape),
+    def _scale(
+        self, values: Values, months: Any, window: Window | None, statistics: Any
+    ) -> tuple[Values, Values]:
+        """Return mean and deviation that broadcast against the values, like them in type."""
+        shape = tuple(values.shape)
+        if len(shape) < 3 or shape[-3] != self.channels:
+            raise OptionError(
+                f"values of shape {shape} do not fit a normalization of {self.channels} channels:"
+                f" give the shape (..., {self.channels}, y, x)."
             )
-        # a torch tensor, without importing torch into this leaf
-        return (
-            values.new_tensor(self.mean).reshape(shape),
-            values.new_tensor(self.std).reshape(shape),
+        if self.method == "instance":
+            mean, std = _instance_columns(statistics, shape, self.channels)
+        else:
+            mean, std = self.mean, self.std
+            if self.pixelwise:
+                rows, columns = _checked_window(window, mean.shape[-2:], shape[-2:])
+                mean, std = mean[..., rows, columns], std[..., rows, columns]
+            if self.by_month:
+                months = check_months(months, _times(shape, "months"))
+                return _of_months(values, mean, months), _of_months(values, std, months)
+            mean, std = mean[0], std[0]
+        return _like(values, mean), _like(values, std)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON; what is too long for it is in :meth:`tensors`.
+
+        Returns
+        -------
+        dict
+            "method", "shape" (M, C, Y, X), and "mean" and "std" as flat lists in this order, or
+            as ``{"tensor": True}``.
+        """
+        big = self.mean.size > LISTED
+        return {
+            "method": self.method,
+            "shape": list(self.mean.shape),
+            **{
+                name: {"tensor": True} if big else getattr(self, name).ravel().tolist()
+                for name in ("mean", "std")
+            },
+        }
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays that :meth:`to_json` leaves out, as float32."""
+        if self.mean.size <= LISTED:
+            return {}
+        return {name: getattr(self, name).astype(np.float32) for name in ("mean", "std")}
+
+    @classmethod
+    def from_json(
+        cls, data: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
+    ) -> Normalization:
+        """Rebuild from what :meth:`to_json` and :meth:`tensors` gave.
+
+        Parameters
+        ----------
+        data : mapping
+            Plain data. Without "shape" (cards of version 1) the lists hold one number for each
+            channel.
+        tensors : mapping of str to numpy.ndarray, optional
+            The arrays left out of it.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If something is missing, of the wrong type or size, or if there is more than is known.
+        """
+        unknown = set(data) - {"method", "shape", "mean", "std"}
+        if unknown:
+            raise KeyError(f"unknown key {min(unknown)!r}")
+        arrays = []
+        for name in ("mean", "std"):
+            stated = data[name]
+            if isinstance(stated, Mapping):
+                if dict(stated) != {"tensor": True}:
+                    raise ValueError(f"{name} is {stated!r}")
+                stated = (tensors or {})[name]
+            elif not isinstance(stated, Sequence) or isinstance(stated, str):
+                raise TypeError(f"{name} is {stated!r}, not a list")
+            array = np.asarray(stated, dtype=np.float64)
+            shape = tuple(data["shape"]) if "shape" in data else (1, len(stated), 1, 1)
+            if any(not isinstance(n, int) or n < 0 for n in shape):
+                raise ValueError(f"shape is {shape!r}")
+            arrays.append(array.reshape(shape))
+        return cls(arrays[0], arrays[1], data.get("method", "domain-wise"))
+
+
+def _times(shape: tuple[int, ...], option: str) -> int:
+    """Return the length of the time axis of values (..., time, C, H, W)."""
+    if len(shape) < 4:
+        raise OptionError(
+            f"values of shape {shape} have no time axis for {option}=: give the shape"
+            " (time, channel, y, x)."
         )
+    return shape[-4]
+
+
+def _checked_window(
+    window: Window | None, domain: tuple[int, ...], size: tuple[int, ...]
+) -> Window:
+    """Return a window that lies on the fitted domain and has the size of the values."""
+    if window is None:
+        raise OptionError(
+            "the normalization has numbers for each cell, so the place of the values is needed:"
+            " give window=, the rows and columns of the fitted domain as two slices."
+        )
+    found = []
+    for cut, cells, wanted, name in zip(window, domain, size, "yx", strict=True):
+        start = 0 if cut.start is None else cut.start
+        stop = cells if cut.stop is None else cut.stop
+        if cut.step not in (None, 1) or not 0 <= start <= stop <= cells or stop - start != wanted:
+            raise GridError(
+                f"window {start} to {stop} along {name} does not suit values of {wanted} cells on"
+                f" the fitted domain of {cells} cells: a normalization by cell is for its own"
+                " domain only; downscale a part of that domain, or fit with"
+                " normalization='domain-wise'."
+            )
+        found.append(slice(start, stop))
+    return found[0], found[1]
+
+
+def _instance_columns(
+    statistics: Any, shape: tuple[int, ...], channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of each field, shape (time, channel, 1, 1)."""
+    if statistics is None:
+        raise OptionError(
+            "normalization 'instance' needs the mean and deviation of each field: give"
+            " statistics=field_statistics(fields)."
+        )
+    if hasattr(statistics, "detach"):  # a torch tensor, wherever it is
+        statistics = statistics.detach().cpu().numpy()
+    found = np.asarray(statistics, dtype=np.float64)
+    wanted = (_times(shape, "statistics"), 2, channels)
+    if found.shape != wanted:
+        raise OptionError(f"statistics of shape {found.shape}: the values need {wanted}.")
+    if not (found[:, 1] > 0).all():
+        raise OptionError("statistics: each deviation must be greater than 0.")
+    return found[:, 0, :, None, None], found[:, 1, :, None, None]
+
+
+def _of_months(values: Values, numbers: np.ndarray, months: np.ndarray) -> Values:
+    """Return the numbers (month, C, y, x) of the month of each time, like the values in type."""
+    used, place = np.unique(months - 1, return_inverse=True)
+    chosen = _like(values, numbers[used])
+    # one month for all times broadcasts: no copy as large as the values
+    return chosen if len(used) == 1 else chosen[place]
+
+
+def _like(values: Values, numbers: np.ndarray) -> Values:
+    """Return numbers in the dtype of the values, on their device."""
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind != "f":
+            raise OptionError(f"values of {values.dtype}: give floating point numbers.")
+        return np.asarray(numbers, values.dtype)
+    # a torch tensor, without importing torch into this leaf
+    if not values.is_floating_point():
+        raise OptionError(f"values of {values.dtype}: give floating point numbers.")
+    return values.new_tensor(numbers)

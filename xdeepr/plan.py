@@ -32,6 +32,10 @@ class Span:
         """Return the span moved by a number of pixels."""
         return Span(self.start + by, self.stop + by)
 
+    def scaled(self, by: int) -> Span:
+        """Return the span in pixels that are `by` times as fine."""
+        return Span(self.start * by, self.stop * by)
+
     @property
     def slice(self) -> slice:
         """The span as a slice."""
@@ -49,6 +53,10 @@ class Segment:
     def window(self) -> Span:
         """Everything the block works on: the union of its tiles."""
         return Span(self.tiles[0].start, self.tiles[-1].stop)
+
+    def scaled(self, by: int) -> Segment:
+        """Return the segment in pixels that are `by` times as fine."""
+        return Segment(self.core.scaled(by), tuple(t.scaled(by) for t in self.tiles))
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,10 @@ class Block:
         for y in self.y.tiles:
             for x in self.x.tiles:
                 yield y.shift(-self.y.window.start), x.shift(-self.x.window.start)
+
+    def scaled(self, by: int) -> Block:
+        """Return the block in pixels that are `by` times as fine."""
+        return self if by == 1 else Block(self.y.scaled(by), self.x.scaled(by))
 
     def core_in_window(self) -> tuple[slice, slice]:
         """Return the (y, x) slices of the core, relative to the window."""

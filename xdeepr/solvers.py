@@ -8,49 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdeepr.errors import OptionError
+from xdeepr.solver_table import REFUSED, REFUSED_OPTIONS, SOLVERS
 
-_DISCRETE = {"num_train_timesteps": 1000, "beta_schedule": "linear"}
-_TRAILING = {**_DISCRETE, "timestep_spacing": "trailing"}
-
-#: diffusers class -> keyword defaults that suit physical fields: no clipping to [-1, 1], and
-#: levels that start at the noisiest one however few they are (Lin et al., 2023,
-#: arXiv:2305.08891).
+#: diffusers class -> constructor keywords that suit physical fields
 SCHEDULERS: dict[str, dict[str, Any]] = {
-    "EDMDPMSolverMultistepScheduler": {},
-    "EDMEulerScheduler": {},
-    "DDPMScheduler": {**_TRAILING, "clip_sample": False, "prediction_type": "sample"},
-    "DDIMScheduler": {**_TRAILING, "clip_sample": False, "prediction_type": "sample"},
-    "DPMSolverMultistepScheduler": {
-        **_DISCRETE,
-        "prediction_type": "sample",
-        "use_karras_sigmas": True,
-    },
-    "UniPCMultistepScheduler": {
-        **_DISCRETE,
-        "prediction_type": "sample",
-        "use_karras_sigmas": True,
-    },
-    "LMSDiscreteScheduler": {**_DISCRETE, "prediction_type": "sample", "use_karras_sigmas": True},
-    "EulerDiscreteScheduler": {
-        **_DISCRETE,
-        "prediction_type": "sample",
-        "use_karras_sigmas": True,
-    },
-    "EulerAncestralDiscreteScheduler": {**_TRAILING, "prediction_type": "epsilon"},
+    name: dict(solver.defaults) for name, solver in SOLVERS.items()
 }
 
 ALIASES = {
-    "dpm++": "EDMDPMSolverMultistepScheduler",
+    **{solver.short: name for name, solver in SOLVERS.items()},
     "dpmsolver++": "EDMDPMSolverMultistepScheduler",
     "edm": "EDMDPMSolverMultistepScheduler",
-    "ddpm": "DDPMScheduler",
-    "ddim": "DDIMScheduler",
-    "lms": "LMSDiscreteScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "unipc": "UniPCMultistepScheduler",
 }
 
-DEFAULT_STEPS = {"DDPMScheduler": 1000, "DDIMScheduler": 50}
+DEFAULT_STEPS = {name: solver.steps for name, solver in SOLVERS.items()}
 
 
 @dataclass(frozen=True)
@@ -63,11 +34,15 @@ class NoiseRange:
         Smallest and greatest noise level that sampling visits.
     sigma_data : float
         Standard deviation of the clean field.
+    schedule : mapping, optional
+        Keywords of the :class:`xdeepr.schedules.DiscreteSchedule` the denoiser was trained on.
+        Schedulers with discrete levels then have these, and so visit its very timesteps.
     """
 
     sigma_min: float = 0.05
     sigma_max: float = 20.0
     sigma_data: float = 1.0
+    schedule: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,19 +52,20 @@ class Sampler:
     Parameters
     ----------
     name : str, default: "EDMDPMSolverMultistepScheduler"
-        A diffusers scheduler class (the ending ``Scheduler`` may be left out) or a short name:
-        "dpm++" (second-order multistep DPM-Solver++ on Karras levels; Lu et al., 2022,
-        arXiv:2211.01095), "ddpm", "ddim", "lms", "euler", "unipc".
+        A diffusers scheduler class (the ending ``Scheduler`` may be left out) or a short name of
+        :doc:`/howto/samplers`, for example "dpm++" (second-order multistep DPM-Solver++ on
+        Karras levels; Lu et al., 2022, arXiv:2211.01095), "ddpm", "ddim", "lms", "heun".
     steps : int, optional
-        Steps of the solver; one network evaluation each for all solvers listed here.
-        Default: 10, but 50 for DDIM and 1000 for DDPM.
+        Steps of the solver. Default: that of the solver, 10 for "dpm++".
     options : mapping, optional
-        Keywords of the scheduler's constructor, and ``eta`` for DDIM.
+        Keywords of the scheduler's constructor, and those of its ``step`` that the solver knows
+        (``eta`` for DDIM, ``s_churn`` for Euler, …).
 
     Raises
     ------
     OptionError
-        For an unknown name (with the nearest names) or steps < 1.
+        For an unknown or refused name (with the nearest ones), too few steps, or an option that
+        would make the result depend on more than seed, member, time and place.
     """
 
     name: str = "EDMDPMSolverMultistepScheduler"
@@ -98,10 +74,15 @@ class Sampler:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _scheduler_name(self.name))
-        steps = DEFAULT_STEPS.get(self.name, 10) if self.steps is None else self.steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise OptionError(f"steps={self.steps!r}: give a whole number of at least 1.")
+        solver = SOLVERS[self.name]
+        steps = solver.steps if self.steps is None else self.steps
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < solver.least:
+            raise OptionError(
+                f"steps={self.steps!r}: give a whole number of at least {solver.least}"
+                f" for {self.name}."
+            )
         object.__setattr__(self, "steps", steps)
+        _check_options(self.name, self.options)
 
     @property
     def levels(self) -> int:
@@ -109,10 +90,24 @@ class Sampler:
         assert self.steps is not None  # set in __post_init__
         return self.steps
 
+    @property
+    def evaluations(self) -> int:
+        """Number of network evaluations (NFE) for one realization."""
+        if self.name == "PNDMScheduler" and self.options.get("skip_prk_steps") is False:
+            return self.levels + 9  # three Runge–Kutta steps of four evaluations, the rest of one
+        count = {"N": self.levels, "N + 1": self.levels + 1, "2N − 1": 2 * self.levels - 1}
+        return count[SOLVERS[self.name].cost] if self.levels > 1 else 1
+
     def describe(self) -> str:
         """Return name, steps and options in one line, for the history attribute."""
-        options = "".join(f" {k}={v}" for k, v in sorted(self.options.items()))
+        options = "".join(f" {k}={_short(v)}" for k, v in sorted(self.options.items()))
         return f"{self.name} steps={self.steps}{options}"
+
+
+def _short(value: Any) -> str:
+    """Return a value as text; of a long list its length."""
+    long = not isinstance(value, str) and hasattr(value, "__len__") and len(value) > 8
+    return f"<{len(value)} values>" if long else str(value)
 
 
 def as_sampler(sampler: Sampler | str | Mapping[str, Any] | None, steps: int | None) -> Sampler:
@@ -135,7 +130,7 @@ def as_sampler(sampler: Sampler | str | Mapping[str, Any] | None, steps: int | N
         For an unknown name or a mapping without a name.
     """
     if isinstance(sampler, Sampler):
-        return Sampler(sampler.name, steps or sampler.steps, sampler.options)
+        return Sampler(sampler.name, sampler.steps if steps is None else steps, sampler.options)
     if isinstance(sampler, Mapping):
         options = dict(sampler)
         if "name" not in options:
@@ -149,14 +144,38 @@ def as_sampler(sampler: Sampler | str | Mapping[str, Any] | None, steps: int | N
 
 def _scheduler_name(name: str) -> str:
     """Resolve a short name or a class name with or without its ending."""
-    lowered = {n.lower(): n for n in SCHEDULERS}
-    for candidate in (name.lower(), f"{name.lower()}scheduler"):
-        if candidate in ALIASES:
-            return ALIASES[candidate]
-        if candidate in lowered:
-            return lowered[candidate]
-    known = [*ALIASES, *SCHEDULERS]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+    lowered = {n.lower(): n for n in (*SOLVERS, *REFUSED)}
+    wanted = name.lower()
+    for candidate in (wanted, wanted.replace("_", "-"), f"{wanted}scheduler"):
+        found = ALIASES.get(candidate) or lowered.get(candidate)
+        if found in REFUSED:
+            raise OptionError(
+                f"sampler={name!r} is not used: {REFUSED[found]}. Take for example"
+                f" {', '.join(_near(found, [*SOLVERS]))}."
+            )
+        if found is not None:
+            return found
     raise OptionError(
-        f"sampler={name!r} is not a solver that xdeepr can use. Nearest names: {', '.join(near)}."
+        f"sampler={name!r} is not a solver that xdeepr can use. Nearest names:"
+        f" {', '.join(_near(name, [*ALIASES, *SOLVERS]))}."
     )
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """Return up to three names like this one."""
+    return difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:9]
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that would break what xdeepr promises."""
+    for key, (allowed, reason) in REFUSED_OPTIONS.items():
+        if key in options and options[key] not in allowed:
+            cure = " or ".join(map(repr, allowed))
+            raise OptionError(f"sampler {name}: {key}={options[key]!r}: {reason}. Use {cure}.")
+    prediction, known = options.get("prediction_type"), SOLVERS[name].predictions
+    if prediction is not None and known and prediction not in known:
+        raise OptionError(
+            f"sampler {name}: prediction_type={prediction!r} is not one of {', '.join(known)}."
+            " It is the scheduler's own business: the result is the same with each, whatever the"
+            " model was trained with."
+        )

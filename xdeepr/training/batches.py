@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import torch
 
-from xdeepr.blocks import Geometry
+from xdeepr.blocks import BlockInput, Geometry, Times
+from xdeepr.card import Card
 from xdeepr.conditioning import check_finite
-from xdeepr.downscaler import stack_conditions
+from xdeepr.conditions import window_conditions
+from xdeepr.downscaler import base_field, target_statistics
 from xdeepr.errors import TrainingError
-from xdeepr.normalization import Normalization
+from xdeepr.networks.calling import Conditions
 from xdeepr.plan import Block, Segment, Span
 
 IN_MEMORY_BYTES = 4 * 2**30
@@ -27,125 +30,170 @@ class Batch:
 
     Parameters
     ----------
-    residual : torch.Tensor
-        Normalized HR − interpolated LR, shape (N, V, H, W).
-    conditions : torch.Tensor
-        Shape (N, C, H, W).
+    target : torch.Tensor
+        What is learnt, normalized, shape (N, V, H, W).
+    conditions : Conditions
+        What the network is told.
     times : tuple of int
         Positions along the time axis, for error messages.
     """
 
-    residual: torch.Tensor
-    conditions: torch.Tensor
+    target: torch.Tensor
+    conditions: Conditions
     times: tuple[int, ...]
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return replace(self, target=self.target.to(device), conditions=self.conditions.to(device))
 
-@dataclass
+
+@dataclass(frozen=True)
 class Pairs:
-    """LR and HR fields at the same times.
+    """LR and HR fields at the same times; numpy or dask, float32.
 
     Parameters
     ----------
     lr : array
-        Predictors, float32, shape (time, predictor, y, x); numpy or dask.
+        Predictors, shape (time, predictor, y, x).
     hr : array
-        Labels, float32, shape (time, predictand, Y, X); numpy or dask.
-    time_channels : numpy.ndarray
-        Shape (time, channel).
-    times : sequence of str
-        Time stamps, for error messages.
-    covariates : numpy.ndarray
+        Labels, shape (time, predictand, Y, X).
+    times : Times
+        What the network is told of the times.
+    statics : numpy.ndarray
         Static covariates, shape (covariate, Y, X), in physical units.
     geometry : Geometry
         How the grids nest.
-    base : tuple of int
-        The predictor whose interpolation is subtracted from each predictand.
-    names : tuple of (tuple of str, tuple of str)
-        Names of the predictors and predictands.
+    names : tuple of tuple of str
+        Names of predictors, predictands and varying covariates.
+    varying, base, statistics : array, optional
+        See :class:`~xdeepr.blocks.BlockInput`.
     """
 
     lr: Any
     hr: Any
-    time_channels: np.ndarray
-    times: Sequence[str]
-    covariates: np.ndarray
+    times: Times
+    statics: np.ndarray
     geometry: Geometry
-    base: tuple[int, ...]
-    names: tuple[tuple[str, ...], tuple[str, ...]]
+    names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+    varying: Any = None
+    base: Any = None
+    statistics: Any = None
 
     def __len__(self) -> int:
         return int(self.hr.shape[0])
 
+    @property
+    def whole(self) -> Block:
+        """The HR domain as one window."""
+        return window_at((0, 0), self.geometry.plan.shape)
+
     def load(self) -> Pairs:
-        """Read the data into memory if it is small enough.
+        """Return the pairs in memory, if they are small enough.
 
         Raises
         ------
         MissingValuesError
             If a value is not finite; names the variable and the time.
         """
-        if isinstance(self.hr, da.Array) and self.lr.nbytes + self.hr.nbytes <= IN_MEMORY_BYTES:
-            import dask
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        lazy = {name: f for name, f in fields.items() if isinstance(f, da.Array)}
+        if sum(f.nbytes for f in lazy.values()) > IN_MEMORY_BYTES:
+            return self
+        loaded = dict(zip(lazy, dask.compute(*lazy.values()), strict=True))
+        pairs = replace(self, **{name: _float32(name, array) for name, array in loaded.items()})
+        pairs.check(pairs.lr, pairs.hr, pairs.varying, self.times.stamps)
+        return pairs
 
-            self.lr, self.hr = dask.compute(self.lr, self.hr)
-        if isinstance(self.hr, np.ndarray):
-            check_finite(self.lr, self.names[0], self.times, "predictor")
-            check_finite(self.hr, self.names[1], self.times, "label")
-        return self
+    def check(self, lr: Any, hr: Any, varying: Any, stamps: np.ndarray) -> None:
+        """Refuse missing values in arrays that were read."""
+        check_finite(lr, self.names[0], stamps, "predictor")
+        check_finite(hr, self.names[1], stamps, "label")
+        if varying is not None:
+            check_finite(varying[:, : len(self.names[2])], self.names[2], stamps, "covariate")
 
-    def fields(self, times: Sequence[int], window: Block) -> tuple[np.ndarray, np.ndarray]:
-        """Return LR (n, P, y, x) and HR (n, V, H, W) of some times on one window."""
+    def read(self, times: Sequence[int], window: Block) -> tuple[np.ndarray, BlockInput]:
+        """Return labels (n, V, H, W) and model inputs of some times on one window."""
         lr_y, lr_x = self.geometry.lr_windows(window)
         index = np.asarray(times)
-        order = np.argsort(index)  # dask reads sorted indices without reshuffling
-        lr = self.lr[index[order]][:, :, lr_y.slice, lr_x.slice]
-        hr = self.hr[index[order]][:, :, window.y.core.slice, window.x.core.slice]
-        if isinstance(hr, da.Array):
-            import dask
+        order = np.argsort(index, kind="stable")  # dask reads sorted indices without reshuffling
+        chosen, back = index[order], np.argsort(order, kind="stable")
+        coarse, fine = (lr_y.slice, lr_x.slice), (window.y.core.slice, window.x.core.slice)
+        places = {"lr": coarse, "statistics": ()}
+        parts = {
+            name: array[chosen][(..., *places.get(name, fine))]
+            for name in _FIELDS
+            if (array := getattr(self, name)) is not None
+        }
+        if any(isinstance(part, da.Array) for part in parts.values()):
+            read = dask.compute(*parts.values())
+            parts = {k: _float32(k, v) for k, v in zip(parts, read, strict=True)}
+            stamps = self.times.stamps[chosen]
+            self.check(parts["lr"], parts["hr"], parts.get("varying"), stamps)
+        arrays = {name: np.ascontiguousarray(part[back]) for name, part in parts.items()}
+        statics = np.ascontiguousarray(self.statics[(slice(None), *fine)])
+        return arrays.pop("hr"), BlockInput(
+            statics=statics, times=self.times.at(list(times)), **arrays
+        )
 
-            lr, hr = dask.compute(lr, hr)
-            names = [self.times[i] for i in index[order]]
-            check_finite(lr, self.names[0], names, "predictor")
-            check_finite(hr, self.names[1], names, "label")
-        back = np.argsort(order)
-        return lr[back], hr[back]
-
-    def residual(self, lr: np.ndarray, hr: np.ndarray, window: Block) -> torch.Tensor:
-        """Return HR − interpolated LR in physical units."""
-        base = torch.from_numpy(np.ascontiguousarray(lr[:, list(self.base)]))
-        interpolated = self.geometry.interpolate(base, window, "bicubic")
-        return torch.from_numpy(np.ascontiguousarray(hr)) - interpolated
+    def raw_target(
+        self, card: Card, hr: np.ndarray, inputs: BlockInput, window: Block
+    ) -> torch.Tensor:
+        """Return what is learnt in physical units, (n, V, H, W)."""
+        target = torch.from_numpy(hr)
+        if card.target == "residual":
+            target = target - base_field(card, inputs, self.geometry, window)
+        return target
 
     def batch(
-        self, places: Sequence[tuple[int, Block]], normalization: dict[str, Normalization]
+        self,
+        card: Card,
+        network: Any,
+        places: Sequence[tuple[int, Block]],
+        keep: np.ndarray | None = None,
     ) -> Batch:
         """Return the normalized batch at some (time, window) places.
 
         Parameters
         ----------
+        card : Card
+            Says what is learnt, what the network is told, and how both are normalized.
+        network : torch.nn.Module or its class
+            For what it wants to be given.
         places : sequence of (int, Block)
             Positions along time, and windows of equal shape.
-        normalization : dict of str to Normalization
-            For "predictors", "residual" and "covariates".
+        keep : numpy.ndarray, optional
+            1 or 0 for each place: whether the network is told the covariates.
         """
         groups: dict[Block, list[int]] = {}
-        for time, window in places:
-            groups.setdefault(window, []).append(time)
-        residuals, conditions, used = [], [], []
-        for window, times in groups.items():
-            lr, hr = self.fields(times, window)
-            residuals.append(normalization["residual"].apply(self.residual(lr, hr, window)))
-            scaled = torch.from_numpy(normalization["predictors"].apply(lr))
-            statics = self.covariates[:, window.y.core.slice, window.x.core.slice]
-            conditions.append(
-                stack_conditions(
-                    self.geometry.interpolate(scaled, window, "bicubic"),
-                    torch.from_numpy(normalization["covariates"].apply(statics)),
-                    torch.from_numpy(self.time_channels[times]),
+        for number, (_, window) in enumerate(places):
+            groups.setdefault(window, []).append(number)
+        targets, conditions, used = [], [], []
+        for window, numbers in groups.items():
+            times = [places[n][0] for n in numbers]
+            hr, inputs = self.read(times, window)
+            targets.append(
+                card.normalization["target"].apply(
+                    self.raw_target(card, hr, inputs, window),
+                    months=inputs.times.months,
+                    window=self.geometry.trained_hr(window),
+                    statistics=target_statistics(card, inputs.statistics),
                 )
             )
+            kept = None if keep is None else torch.from_numpy(keep[numbers])
+            told = window_conditions(card, network, inputs, self.geometry, window, kept)
+            tile = (slice(0, window.shape[0]), slice(0, window.shape[1]))
+            conditions.append(told.cut([(n, tile) for n in range(len(times))]))
             used += times
-        return Batch(torch.cat(residuals), torch.cat(conditions), tuple(used))
+        return Batch(torch.cat(targets), Conditions.join(conditions), tuple(used))
+
+
+_FIELDS = ("lr", "hr", "varying", "base", "statistics")
+"""Arrays of :class:`Pairs` with a time axis."""
+
+
+def _float32(name: str, array: np.ndarray) -> np.ndarray:
+    """Return fields in single precision; their statistics keep their own."""
+    return array if name == "statistics" else np.asarray(array, dtype=np.float32)
 
 
 def window_at(start: tuple[int, int], shape: tuple[int, int]) -> Block:
@@ -172,6 +220,10 @@ class Draw:
         Height and width of a training window.
     batch_size : int
         Windows in a batch.
+    grain : int
+        Windows begin at multiples of this many pixels.
+    covariate_dropout : float
+        Share of windows without covariates.
     """
 
     seed: int
@@ -179,6 +231,8 @@ class Draw:
     domain: tuple[int, int]
     window: tuple[int, int]
     batch_size: int
+    grain: int = 1
+    covariate_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.times < 1:
@@ -203,14 +257,25 @@ class Draw:
         """Return time and window of each entry of a step's batch."""
         first = step * self.batch_size
         generator = self.generator(1, step)
-        room = [n - w + 1 for n, w in zip(self.domain, self.window, strict=True)]
         places = []
         for number in range(first, first + self.batch_size):
             epoch, position = divmod(number, self.windows_per_epoch)
             time = int(self._order(epoch)[position] % self.times)
-            start = (int(generator.integers(room[0])), int(generator.integers(room[1])))
-            places.append((time, window_at(start, self.window)))
+            places.append((time, self.any_window(generator)))
         return places
+
+    def any_window(self, generator: np.random.Generator) -> Block:
+        """Return a window at a random place."""
+        room = [(n - w) // self.grain + 1 for n, w in zip(self.domain, self.window, strict=True)]
+        start = (int(generator.integers(room[0])), int(generator.integers(room[1])))
+        return window_at((start[0] * self.grain, start[1] * self.grain), self.window)
+
+    def keep(self, step: int) -> np.ndarray | None:
+        """Return 1 or 0 for each entry of a step's batch: whether covariates are shown."""
+        if not self.covariate_dropout:
+            return None
+        drawn = self.generator(5, step).random(self.batch_size)
+        return (drawn >= self.covariate_dropout).astype(np.float32)
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the shuffled windows of an epoch."""

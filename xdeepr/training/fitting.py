@@ -5,44 +5,40 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import dask
 import numpy as np
-import torch
+import xarray as xr
 
 from xdeepr import cf
 from xdeepr._version import __version__
-from xdeepr.blocks import Geometry
-from xdeepr.card import Card, Diffusion, Quantity
-from xdeepr.conditioning import (
-    TIME_FEATURES,
-    covariates_on,
-    describe_covariates,
-    time_channels,
-    time_text,
-)
+from xdeepr.card import CHANNELS, Card, Diffusion, Target
+from xdeepr.conditioning import TIME_FEATURES, as_time_features, time_text
 from xdeepr.downscaler import Downscaler
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.lazy import resolve_device
-from xdeepr.networks import build
-from xdeepr.normalization import Normalization
-from xdeepr.plan import make_plan
+from xdeepr.networks import network_class
+from xdeepr.networks.calling import works_on_lr
+from xdeepr.normalization import Method
 from xdeepr.training.alignment import Aligned, XarrayObject, align, fingerprint
-from xdeepr.training.batches import Draw, Pairs, window_at
+from xdeepr.training.batches import Draw, Pairs
 from xdeepr.training.loop import Trainer
+from xdeepr.training.parts import AnyModel, Parts, find_parts
+from xdeepr.training.preparation import (
+    covariate_quantities,
+    fit_normalization,
+    land_masks,
+    make_pairs,
+    with_statistics,
+)
+from xdeepr.training.recipes import Recipe, recipe_for
 from xdeepr.training.settings import Precision, Settings, seconds
+from xdeepr.training.setup import fresh_network, network_config, objective_for, window_of
 from xdeepr.training.state import load_state
-
-WHOLE_DOMAIN = 96
-"""Domains up to this edge (in HR pixels) are trained on whole, larger ones in windows."""
-
-WINDOW = 64
-"""Edge of the training windows on larger domains."""
-
-NETWORK = "unet2d"
 
 PACKAGES = ("torch", "diffusers", "numpy", "xarray")
 
@@ -54,7 +50,15 @@ def fit(
     model: str = "ddpm",
     covariates: XarrayObject | None = None,
     variables: Sequence[str] | None = None,
-    time_features: Sequence[str] = TIME_FEATURES,
+    time_features: Sequence[str] | Mapping[str, str] = TIME_FEATURES,
+    base: AnyModel | None = None,
+    autoencoder: AnyModel | None = None,
+    target: Target | None = None,
+    normalization: Method = "domain-wise",
+    by_month: bool = False,
+    covariate_dropout: float = 0.0,
+    loss: str | None = None,
+    context: int | None = None,
     validation: float | tuple[XarrayObject, XarrayObject] | None = 0.15,
     epochs: int | None = None,
     max_steps: int | None = None,
@@ -81,16 +85,40 @@ def fit(
     labels : xarray.Dataset or xarray.DataArray
         The truth on the HR grid, whose cells must nest in the LR cells (factor 2 to 8). Times
         that both have are used.
-    model : {"ddpm"}
-        Kind of model: "ddpm" is a diffusion model of the residual over the bicubically
-        interpolated predictor.
+    model : str, default: "ddpm"
+        Kind of model. Diffusion: "ddpm", "unet" (DeepR's U-Net), "unet2d-condition" (attends to
+        the LR fields), "latent". One field by one evaluation: "regression" (a U-Net), "swin2sr",
+        "conv-swin2sr", "conv-baseline". Compression of HR fields: "autoencoder".
     covariates : xarray.Dataset or xarray.DataArray, optional
-        Static fields such as orography and land–sea mask. Those on another grid are
-        interpolated bilinearly. They are kept with the model.
+        Fields such as orography and land–sea mask, static or varying in time, on any grid that
+        covers the HR domain: those on another grid are interpolated bilinearly. Static ones are
+        kept with the model.
     variables : sequence of str, optional
         Labels to learn, by name. Needed if the labels hold more than one.
-    time_features : sequence of {"hour", "day_of_year"}
-        What the model is told of the time.
+    time_features : sequence or mapping
+        What the model is told of the time: names of "hour", "day_of_year", "local_solar_time" and
+        "cos_solar_zenith", or a mapping of these to how: "cyclical" (the default), "class",
+        "positional", "timestep", "none".
+    base : Downscaler, path or str, optional
+        A deterministic model whose output takes the place of the interpolation: the diffusion
+        learns what it leaves.
+    autoencoder : Downscaler, path or str, optional
+        For "latent": the model that ``model="autoencoder"`` gave.
+    target : {"residual", "field"}, optional
+        Learn what HR adds to the base (the default), or HR itself.
+    normalization : {"domain-wise", "pixel-wise", "landmask-wise", "instance"}
+        Which cells share a mean and a deviation: all, none, those over land and those over sea
+        (needs a land–sea mask among the covariates), or those of one field at one time.
+    by_month : bool, default: False
+        Fit the normalization to each month of the year by itself.
+    covariate_dropout : float, default: 0
+        Share of the training windows without covariates. Above 0 the model serves without them.
+    loss : {"l2", "l1", "three-term"}, optional
+        Of deterministic models. "three-term" is DeepR's: absolute errors of the field, of its
+        block means and of the blurred field. Default: "l2" for U-Nets, otherwise "three-term".
+    context : int, optional
+        LR cells around a window that networks on the LR grid see. Default: what the LR domain has
+        beyond the HR domain, between 2 and 8.
     validation : float or (predictors, labels), default: 0.15
         The part of the period, taken from its end, or another pair of datasets, on which the
         training is watched: the best state is kept, and training stops early. None or 0: none.
@@ -109,9 +137,11 @@ def fit(
         Height and width of training windows in HR pixels. Default: the whole domain if it has
         at most 96 × 96 pixels, otherwise 64 × 64.
     network : mapping, optional
-        Changes to the network, for example ``{"block_out_channels": (64, 128, 192)}``.
+        Changes to the network, for example ``{"block_out_channels": (64, 128, 192)}``; ``name``
+        chooses another of :data:`xdeepr.networks.NETWORKS`.
     diffusion : mapping, optional
-        Changes to the noise levels, see :class:`xdeepr.card.Diffusion`.
+        Changes to the noise levels and to what the network predicts, see
+        :class:`xdeepr.card.Diffusion`.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic of the network in training. "auto": bfloat16 where the device computes in it.
     seed : int, default: 0
@@ -153,53 +183,151 @@ def fit(
     >>> model = xdeepr.fit(lr, hr, covariates=statics, max_time="15min")  # doctest: +SKIP
     >>> model.save("italy")  # doctest: +SKIP
     """
-    if model != "ddpm":
-        raise OptionError(f"model={model!r}: fit knows 'ddpm'.")
+    recipe, changes = recipe_for(model, network, loss)
     settings = Settings(
         epochs, max_steps, seconds(max_time), batch_size, learning_rate,
         patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
-    noise = _changed(Diffusion(), diffusion or {}, "diffusion")
+    statics = None if covariates is None else cf.as_dataset(covariates)
     aligned, held_out = _split(predictors, labels, variables, validation)
-    statics, quantities = _statics(aligned, covariates)
-    pairs = make_pairs(aligned, statics, time_features).load()
-    watched = make_pairs(held_out, statics, time_features).load() if held_out else None
-    draw = Draw(seed, len(pairs), aligned.hr_grid.shape, _window(aligned, window), batch_size)
-    normalization = fit_normalization(pairs)
-    config = _network_config(pairs, network or {})
-    trainer = Trainer(
-        _fresh_network(config, seed, resolve_device(device)),
-        pairs, watched, draw, normalization, noise, settings,
+    parts = find_parts(recipe, base, autoencoder, aligned)
+    card = _draft(
+        recipe, aligned, statics, parts, name=name, target=target, context=context,
+        time_features=as_time_features(time_features), covariate_dropout=covariate_dropout,
+        diffusion=_changed(Diffusion(), diffusion or {}, "diffusion"),
     )  # fmt: skip
+    pairs = _pairs(aligned, predictors, card, statics, parts, normalization)
+    watched = None
+    if held_out is not None:
+        source = validation[0] if isinstance(validation, tuple) else predictors
+        watched = _pairs(held_out, source, card, statics, parts, normalization)
+    card = _normalized(card, pairs, aligned, statics, parts, normalization, by_month)
+    shape = window_of(aligned, window, recipe, card)
+    config = network_config(recipe, card, pairs, shape, changes, parts)
+    card = replace(card, tile=shape, network={"name": recipe.network, "config": config})
+    net = fresh_network(card, seed, resolve_device(device))
+    draw = Draw(
+        seed, len(pairs), aligned.hr_grid.shape, shape, batch_size,
+        grain=card.factor if works_on_lr(net) else card.scale,
+        covariate_dropout=card.covariate_dropout,
+    )  # fmt: skip
+    objective = objective_for(recipe, card, net, parts)
+    trainer = Trainer(net, card, objective, pairs, watched, draw, settings)
+    return _train(trainer, aligned, progress, None if keep is None else Path(keep), parts)
+
+
+def _train(
+    trainer: Trainer, aligned: Aligned, progress: bool, keep: Path | None, parts: Parts
+) -> Downscaler:
+    """Run the training and return the model."""
     if keep is not None:
-        load_state(trainer, Path(keep))
-    weights = trainer.run(show=progress, keep=Path(keep) if keep is not None else None)
+        load_state(trainer, keep)
+    weights = trainer.run(show=progress, keep=keep)
     trainer.network.load_state_dict(weights)
-    card = Card(
-        name=name or f"{'-'.join(q.name for q in aligned.predictands)}-x{aligned.factor}",
-        predictors=aligned.predictors,
-        predictands=aligned.predictands,
-        covariates=quantities,
-        base=aligned.base,
-        time_features=tuple(time_features),
-        factor=aligned.factor,
-        margin=aligned.margin,
-        grid_kind=aligned.lr_grid.kind,
-        resolution=(aligned.lr_grid.y.step, aligned.lr_grid.x.step),
-        tile=draw.window,
-        network={"name": NETWORK, "config": config},
-        diffusion=noise,
-        normalization=normalization,
-        training=_training_record(aligned, pairs, trainer),
+    card = replace(
+        trainer.card,
+        training=_training_record(aligned, trainer.pairs, trainer),
         versions={"xdeepr": __version__} | {package: version(package) for package in PACKAGES},
     )
-    arrays = {"values": statics, "y": aligned.hr_grid.y.known(), "x": aligned.hr_grid.x.known()}
+    grid = aligned.hr_grid
+    arrays = {"values": trainer.pairs.statics, "y": grid.y.known(), "x": grid.x.known()}
     return Downscaler(
         card,
         trainer.network.to("cpu"),
         covariate_arrays={k: np.ascontiguousarray(v) for k, v in arrays.items()},
         curve=trainer.progress.curve,
+        parts={role: part.to("cpu") for role, part in parts.models().items()},
     )
+
+
+def _draft(
+    recipe: Recipe,
+    aligned: Aligned,
+    covariates: xr.Dataset | None,
+    parts: Parts,
+    *,
+    name: str | None,
+    target: Target | None,
+    context: int | None,
+    time_features: dict[str, str],
+    covariate_dropout: float,
+    diffusion: Diffusion,
+) -> Card:
+    """Return the card without what is only known later: normalization, network, results."""
+    if not 0 <= covariate_dropout < 1:
+        raise OptionError(f"covariate_dropout={covariate_dropout!r}: give a number from 0 to 1.")
+    if target not in (None, "residual", "field"):
+        raise OptionError(f"target={target!r}: choose 'residual' or 'field'.")
+    static, varying = covariate_quantities(covariates)
+    if covariate_dropout and not (static or varying):
+        raise OptionError("covariate_dropout: there are no covariates= that could be left out.")
+    on_lr = works_on_lr(network_class(recipe.network))
+    known = parts.autoencoder.card.target if parts.autoencoder else "residual"
+    return Card(
+        name=name or f"{'-'.join(q.name for q in aligned.predictands)}-x{aligned.factor}",
+        kind=recipe.kind,
+        predictors=aligned.predictors,
+        predictands=aligned.predictands,
+        covariates=static,
+        varying=varying,
+        base=aligned.base,
+        target=target or known,
+        channels=("predictors", *(("base",) if parts.base else ()), *CHANNELS[1:]),
+        time_features=time_features,
+        covariate_dropout=float(covariate_dropout),
+        factor=aligned.factor,
+        margin=aligned.margin,
+        grid_kind=aligned.lr_grid.kind,
+        resolution=(aligned.lr_grid.y.step, aligned.lr_grid.x.step),
+        tile=aligned.hr_grid.shape,
+        context=_context(context, aligned) if on_lr else 0,
+        scale=parts.scale,
+        network={},
+        diffusion=diffusion,
+        normalization={},
+    )
+
+
+def _context(context: int | None, aligned: Aligned) -> int:
+    """Return the LR cells around a window that the network sees."""
+    if context is None:
+        return min(max(2, min(aligned.margin) // aligned.factor), 8)
+    if isinstance(context, bool) or not isinstance(context, int) or context < 0:
+        raise OptionError(f"context={context!r}: give a whole number of LR cells, 0 or more.")
+    return context
+
+
+def _pairs(
+    aligned: Aligned,
+    predictors: XarrayObject,
+    card: Card,
+    covariates: xr.Dataset | None,
+    parts: Parts,
+    method: Method,
+) -> Pairs:
+    """Return training pairs, in memory if they fit."""
+    base = parts.base_field(predictors, aligned, covariates)
+    pairs = make_pairs(aligned, card, covariates, base).load()
+    return with_statistics(pairs) if method == "instance" else pairs
+
+
+def _normalized(
+    card: Card,
+    pairs: Pairs,
+    aligned: Aligned,
+    covariates: xr.Dataset | None,
+    parts: Parts,
+    method: Method,
+    by_month: bool,
+) -> Card:
+    """Return the card with the normalization fitted to the training part."""
+    land = land_masks(aligned, covariates, card) if method == "landmask-wise" else None
+    fitted = fit_normalization(pairs, card, method=method, by_month=by_month, land=land)
+    if parts.autoencoder is not None:
+        # the latent space belongs to targets as the autoencoder has seen them
+        fitted["target"] = parts.autoencoder.card.normalization["target"]
+        fitted["latent"] = parts.fit_latent(pairs, replace(card, normalization=fitted))
+    return replace(card, normalization=fitted)
 
 
 def _changed(defaults: Any, changes: Mapping[str, Any], option: str) -> Any:
@@ -262,118 +390,11 @@ def _check_same_fields(training: Aligned, validation: Aligned) -> None:
             )
 
 
-def _statics(
-    aligned: Aligned, covariates: XarrayObject | None
-) -> tuple[np.ndarray, tuple[Quantity, ...]]:
-    """Return the static covariates on the HR grid, and what they are."""
-    if covariates is None:
-        return np.zeros((0, *aligned.hr_grid.shape), dtype=np.float32), ()
-    ds = cf.as_dataset(covariates)
-    quantities = describe_covariates(ds)
-    return covariates_on(aligned.hr_grid, ds, quantities), quantities
-
-
-def make_pairs(aligned: Aligned, statics: np.ndarray, time_features: Sequence[str]) -> Pairs:
-    """Return the arrays that training reads.
-
-    Parameters
-    ----------
-    aligned : Aligned
-        Predictors and labels.
-    statics : numpy.ndarray
-        Static covariates (covariate, y, x) on the HR grid.
-    time_features : sequence of str
-        See :mod:`xdeepr.conditioning`.
-
-    Returns
-    -------
-    Pairs
-    """
-    shape = aligned.hr_grid.shape
-    geometry = Geometry(
-        make_plan(shape, tile=shape, overlap=0, block=max(shape)),
-        aligned.factor,
-        (aligned.margin[0], aligned.margin[2]),
-        aligned.lr_grid.shape,
-        aligned.hr_grid.origin(),
-    )
-    return Pairs(
-        aligned.lr.data,
-        aligned.hr.data,
-        time_channels(aligned.time, time_features),
-        [time_text(time) for time in aligned.time.values],
-        statics,
-        geometry,
-        aligned.base,
-        (tuple(q.name for q in aligned.predictors), tuple(q.name for q in aligned.predictands)),
-    )
-
-
-def fit_normalization(pairs: Pairs) -> dict[str, Normalization]:
-    """Fit mean and deviation of predictors, residual and covariates to the training part.
-
-    Parameters
-    ----------
-    pairs : Pairs
-        The training part.
-
-    Returns
-    -------
-    dict of str to Normalization
-        The residual is only scaled: its mean is part of what the model learns.
-    """
-    whole = window_at((0, 0), pairs.geometry.plan.shape)
-    times = list(range(len(pairs)))
-    total, count = np.zeros(pairs.hr.shape[1]), 0
-    for first in range(0, len(times), 32):
-        residual = pairs.residual(*pairs.fields(times[first : first + 32], whole), whole)
-        total += residual.double().square().sum(dim=(0, 2, 3)).numpy()
-        count += residual[:, 0].numel()
-    scale = np.sqrt(total / count)
-    scale[scale == 0] = 1.0
-    return {
-        "predictors": Normalization.fit(pairs.lr),
-        "residual": Normalization((0.0,) * len(scale), tuple(scale.tolist())),
-        "covariates": Normalization.fit(pairs.covariates[None]),
-    }
-
-
-def _window(aligned: Aligned, window: int | tuple[int, int] | None) -> tuple[int, int]:
-    """Return height and width of the training windows."""
-    height, width = aligned.hr_grid.shape
-    if window is None:
-        whole = max(height, width) <= WHOLE_DOMAIN
-        window = (height, width) if whole else (WINDOW, WINDOW)
-    wanted = (window, window) if isinstance(window, int) else tuple(window)
-    if len(wanted) != 2 or min(wanted) < 4:
-        raise OptionError(f"window={window!r}: give one number or a pair, at least 4 HR pixels.")
-    return min(wanted[0], height), min(wanted[1], width)
-
-
-def _network_config(pairs: Pairs, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of the network: channels from the data, the rest as asked."""
-    predictands = int(pairs.hr.shape[1])
-    conditions = pairs.lr.shape[1] + pairs.covariates.shape[0] + pairs.time_channels.shape[1]
-    for key in ("in_channels", "out_channels"):
-        if key in changes:
-            raise OptionError(f"network: {key!r} follows from the data; leave it out.")
-    config = {"in_channels": int(predictands + conditions), "out_channels": predictands}
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items()}
-    return {**config, **plain}
-
-
-def _fresh_network(config: dict[str, Any], seed: int, device: str) -> torch.nn.Module:
-    """Return a network with initial weights that depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build(NETWORK, config).to(device)
-
-
 def _training_record(aligned: Aligned, pairs: Pairs, trainer: Trainer) -> dict[str, Any]:
     """Return what the card says of the training."""
     y, x = aligned.hr_grid.y, aligned.hr_grid.x
     record: dict[str, Any] = {
-        "period": [pairs.times[0], pairs.times[-1]],
+        "period": [time_text(pairs.times.stamps[i]) for i in (0, -1)],
         "times": len(pairs),
         "months": sorted({int(m) for m in aligned.time.dt.month.values}),
         "predictor_range": _ranges(pairs.lr),

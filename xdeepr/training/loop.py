@@ -14,12 +14,12 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from xdeepr.card import Diffusion
+from xdeepr.card import Card
+from xdeepr.conditioning import time_text
 from xdeepr.errors import TrainingError
-from xdeepr.normalization import Normalization
-from xdeepr.training.batches import Batch, Draw, Pairs, window_at
+from xdeepr.training.batches import Batch, Draw, Pairs
 from xdeepr.training.ema import PowerEMA
-from xdeepr.training.losses import denoising_loss, draw_noise
+from xdeepr.training.objectives import Objective
 from xdeepr.training.settings import Settings
 
 _EVALUATIONS = 40
@@ -61,16 +61,16 @@ class Trainer:
     ----------
     network : torch.nn.Module
         The network, on its device.
+    card : Card
+        What is learnt and how the data are normalized.
+    objective : Objective
+        What the network is asked to do.
     pairs : Pairs
         Training data.
     validation : Pairs or None
         Validation data.
     draw : Draw
         Which windows each step sees.
-    normalization : dict of str to Normalization
-        For "predictors", "residual" and "covariates".
-    diffusion : Diffusion
-        Noise levels.
     settings : Settings
         Length and rates.
     """
@@ -78,15 +78,15 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
+        card: Card,
+        objective: Objective,
         pairs: Pairs,
         validation: Pairs | None,
         draw: Draw,
-        normalization: dict[str, Normalization],
-        diffusion: Diffusion,
         settings: Settings,
     ) -> None:
-        self.network, self.pairs, self.draw = network, pairs, draw
-        self.normalization, self.diffusion, self.settings = normalization, diffusion, settings
+        self.network, self.card, self.objective = network, card, objective
+        self.pairs, self.draw, self.settings = pairs, draw, settings
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -147,15 +147,15 @@ class Trainer:
     def _step(self) -> float:
         """Do one step of the optimizer and return its loss."""
         step, settings = self.progress.step, self.settings
-        batch = self.pairs.batch(self.draw.places(step), self.normalization)
-        torch.manual_seed(int(self.draw.generator(2, step).integers(2**62)))  # for dropout
-        sigma, noise = draw_noise(
-            self.draw.generator(3, step), tuple(batch.residual.shape), self.diffusion
+        batch = self.pairs.batch(
+            self.card, self.network, self.draw.places(step), self.draw.keep(step)
         )
+        torch.manual_seed(int(self.draw.generator(2, step).integers(2**62)))  # for dropout
+        drawn = self.objective.draw(self.draw.generator(3, step), batch)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         self.network.train()
-        loss = self._losses(self.network, batch, sigma, noise).mean()
+        loss = self._losses(batch, *drawn).mean()
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._diverged(batch, value)
@@ -165,20 +165,12 @@ class Trainer:
         self.optimizer.step()
         return value
 
-    def _losses(
-        self, network: nn.Module, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor
-    ) -> torch.Tensor:
+    def _losses(self, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
         """Return the loss of each entry, the network running in the chosen precision."""
-        move = self.device
         enabled = self.precision != torch.float32
-        with torch.autocast(move.type, dtype=self.precision, enabled=enabled):
-            return denoising_loss(
-                network,
-                batch.residual.to(move),
-                batch.conditions.to(move),
-                sigma.to(move),
-                noise.to(move),
-                self.diffusion.sigma_data,
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=enabled):
+            return self.objective.losses(
+                self.network, batch.to(self.device), *(d.to(self.device) for d in drawn)
             )
 
     def learning_rate(self) -> float:
@@ -208,22 +200,17 @@ class Trainer:
 
     # --- evaluation -----------------------------------------------------------------------
 
-    def _held_out(self, validation: Pairs) -> list[tuple[Batch, torch.Tensor, torch.Tensor]]:
+    def _held_out(self, validation: Pairs) -> list[tuple[Batch, tuple[torch.Tensor, ...]]]:
         """Draw windows, noise levels and noise of the validation part, once for the run."""
         size = self.settings.batch_size
         count = min(len(validation), 4 * size)
         times = [round(i * (len(validation) - 1) / max(count - 1, 1)) for i in range(count)]
         generator = self.draw.generator(4)
-        room = [n - w + 1 for n, w in zip(self.draw.domain, self.draw.window, strict=True)]
-        places = [
-            (t, window_at((int(generator.integers(room[0])), int(generator.integers(room[1]))),
-                          self.draw.window))
-            for t in times
-        ]  # fmt: skip
+        places = [(time, self.draw.any_window(generator)) for time in times]
         out = []
         for first in range(0, count, size):
-            batch = validation.batch(places[first : first + size], self.normalization)
-            out.append((batch, *draw_noise(generator, tuple(batch.residual.shape), self.diffusion)))
+            batch = validation.batch(self.card, self.network, places[first : first + size])
+            out.append((batch, self.objective.draw(generator, batch)))
         return out
 
     def _is_time_to_evaluate(self) -> bool:
@@ -261,7 +248,7 @@ class Trainer:
         own = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.network.load_state_dict(self.ema.weights)
         self.network.eval()
-        losses = torch.cat([self._losses(self.network, *held) for held in self.held_out])
+        losses = torch.cat([self._losses(batch, *drawn) for batch, drawn in self.held_out])
         self.network.load_state_dict(own)
         return float(losses.mean())
 
@@ -281,7 +268,7 @@ class Trainer:
 
     def _diverged(self, batch: Batch, value: float) -> TrainingError:
         """Return the error for a loss that is not finite."""
-        times = ", ".join(self.pairs.times[t] for t in batch.times[:3])
+        times = ", ".join(time_text(self.pairs.times.stamps[t]) for t in batch.times[:3])
         return TrainingError(
             f"the loss of {', '.join(self.pairs.names[1])} became {value} at step"
             f" {self.progress.step} (times {times}, …): use a smaller learning_rate (now"

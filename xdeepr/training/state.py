@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from xdeepr.conditioning import time_text
 from xdeepr.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -95,18 +96,32 @@ def load_state(trainer: Trainer, folder: Path) -> bool:
 
 def describe_run(trainer: Trainer) -> dict[str, Any]:
     """Return what must be equal for a run to be taken up: settings, data and network."""
-    settings = dataclasses.asdict(trainer.settings)
+    settings, stamps = dataclasses.asdict(trainer.settings), trainer.pairs.times.stamps
     return {
         **{f"setting {k}": v for k, v in settings.items()},
         "number of times": len(trainer.pairs),
-        "first time": trainer.pairs.times[0],
-        "last time": trainer.pairs.times[-1],
+        "first time": time_text(stamps[0]),
+        "last time": time_text(stamps[-1]),
         "training window": list(trainer.draw.window),
-        "normalization": {k: [list(n.mean), list(n.std)] for k, n in trainer.normalization.items()},
-        "noise levels": dataclasses.asdict(trainer.diffusion),
+        **_card_parts(trainer),
+        "objective": trainer.objective.describe(),
         "validation part": sum(len(batch.times) for batch, *_ in trainer.held_out),
         # the text of the modules holds what shapes do not tell, such as dropout
         "network": hashlib.sha256(repr(trainer.network).encode()).hexdigest()[:16],
+    }
+
+
+def _card_parts(trainer: Trainer) -> dict[str, Any]:
+    """Return what the card says of data and model, in parts that an error can name."""
+    card = json.loads(trainer.card.to_json())
+    large = trainer.card.tensors().items()
+    return {
+        "normalization": [
+            card.pop("normalization"),
+            {name: hashlib.sha256(array.tobytes()).hexdigest()[:16] for name, array in large},
+        ],
+        "noise levels": card.pop("diffusion"),
+        **{f"{key} of the model": value for key, value in card.items() if key != "name"},
     }
 
 

@@ -1,0 +1,281 @@
+"""Assemble the lazy field: where its blocks lie, and what they are computed from."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from xdeepr import checkpoint
+from xdeepr.blocks import Geometry, SamplingOptions
+from xdeepr.card import Card
+from xdeepr.conditioning import stack_fields, time_inputs
+from xdeepr.covariates import covariates_on, solar_on, varying_on
+from xdeepr.errors import GridError, OptionError
+from xdeepr.grid import Grid
+from xdeepr.interpolation import interpolate
+from xdeepr.lazy import Arrays, Chunking, Recipe, lazy_blocks
+from xdeepr.normalization import field_statistics
+from xdeepr.plan import make_plan
+from xdeepr.resolving import Model
+
+_TILE_SLACK = 1.5
+"""A domain up to this many times as large as a training window is done in one tile."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; the same for a model and for the model it builds on.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The coarse data, backed by dask.
+    time : xarray.DataArray, optional
+        Its times.
+    lr_grid, hr_grid : Grid
+        The grids.
+    covariates : xarray.Dataset, optional
+        As the user gave them.
+    tile, overlap
+        As the user gave them.
+    options : SamplingOptions
+        How to sample.
+    members : int
+        Number of realizations.
+    """
+
+    ds: xr.Dataset
+    time: xr.DataArray | None
+    lr_grid: Grid
+    hr_grid: Grid
+    covariates: xr.Dataset | None
+    tile: int | tuple[int, int] | None
+    overlap: int | None
+    options: SamplingOptions
+    members: int
+
+
+def lazy_field(model: Model, request: Request) -> da.Array:
+    """Return the output of a model, lazily.
+
+    Parameters
+    ----------
+    model : Model
+        What to use.
+    request : Request
+        What is asked for.
+
+    Returns
+    -------
+    dask.array.Array
+        float32, (realization, time, predictand, y, x), y and x ascending.
+    """
+    card, time, hr_grid = model.card, request.time, request.hr_grid
+    lr = stack_fields(request.ds, model.predictors, role="predictor").data
+    geometry = _geometry(model, request)
+    features = card.time_features if card else {}
+    statics, varying, known = _covariates(model, request)
+    sun = solar_on(hr_grid, features, time)
+    fields = [f for f in (varying, sun) if f is not None]
+    arrays = Arrays(
+        lr,
+        da.from_array(statics, chunks=-1),
+        da.concatenate(fields, axis=1) if fields else None,
+        _base(model, request),
+        _statistics(card, geometry, lr) if card and card.instance else None,
+    )
+    blocks = list(geometry.plan.blocks())
+    block = geometry.hr_block(blocks[0][2])
+    chunking = Chunking.for_batches(
+        lr.shape[0],
+        request.members,
+        len(blocks),
+        sum(1 for _ in block.tiles()),
+        request.options.batch_size,
+        4 * len(model.predictands) * block.shape[0] * block.shape[1],
+    )
+    return lazy_blocks(
+        Recipe(
+            model.source,
+            geometry,
+            request.options,
+            model.predictors,
+            card.varying if card else (),
+            known,
+        ),
+        arrays,
+        time_inputs(time, features),
+        chunking,
+        len(model.predictands),
+    )
+
+
+def _base(model: Model, request: Request) -> da.Array | None:
+    """Return the output of the model that this one builds on, (time, predictand, y, x)."""
+    if model.base is None:
+        return None
+    whole = replace(request, members=1, tile=None, overlap=None)
+    return lazy_field(model.base, whole)[0]
+
+
+def _statistics(card: Card, geometry: Geometry, lr: da.Array) -> da.Array:
+    """Return mean and deviation of each interpolated field, (time, 2, predictor)."""
+    one_field = lr.rechunk({1: -1, 2: -1, 3: -1})
+    return da.map_blocks(
+        interpolated_statistics,
+        one_field,
+        geometry=geometry,
+        dtype=np.float64,
+        drop_axis=[2, 3],
+        chunks=(one_field.chunks[0], (2,), (lr.shape[1],)),
+        new_axis=[2],
+        meta=np.empty((0, 0, 0)),
+    )
+
+
+def interpolated_statistics(lr: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return mean and deviation of each field after interpolation to the HR domain.
+
+    Parameters
+    ----------
+    lr : numpy.ndarray
+        Fields (time, predictor, y, x) on the whole LR domain.
+    geometry : Geometry
+        How the grids nest.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (time, 2, predictor).
+    """
+    import torch
+
+    out = []
+    for field in np.ascontiguousarray(lr, dtype=np.float32):  # one by one: HR fields are large
+        hr = interpolate(
+            torch.from_numpy(field)[None],
+            geometry.factor,
+            offset=geometry.margin,
+            shape=geometry.hr_shape,
+        )
+        out.append(field_statistics(hr.numpy())[0])
+    return np.stack(out)
+
+
+def _geometry(model: Model, request: Request) -> Geometry:
+    """Plan tiles and blocks on the whole HR domain."""
+    card, shape = model.card, request.hr_grid.shape
+    scale = card.scale if card else 1
+    size, overlap = _tile(model, request)
+    plan = make_plan(
+        (-(-shape[0] // scale), -(-shape[1] // scale)),
+        tile=(-(-size[0] // scale), -(-size[1] // scale)),
+        overlap=overlap // scale,
+        block=1024 // scale,
+    )
+    return Geometry(
+        plan,
+        model.factor,
+        (model.margin[0], model.margin[2]),
+        request.lr_grid.shape,
+        request.hr_grid.origin(),
+        request.hr_grid.period,
+        context=card.context if card else 0,
+        scale=scale,
+        shape=shape,
+        trained=_place(model, request.hr_grid) if card and card.bound else ((0, 0), (0, 0)),
+    )
+
+
+def _tile(model: Model, request: Request) -> tuple[tuple[int, int], int]:
+    """Return height and width of a tile, and the overlap, in HR pixels."""
+    card, shape, tile = model.card, request.hr_grid.shape, request.tile
+    if tile is None:
+        trained = card.tile if card else shape
+        slack = 1.0 if card and card.fixed_size else _TILE_SLACK
+        size = tuple(n if n <= slack * t else t for n, t in zip(shape, trained, strict=True))
+    else:
+        size = (tile, tile) if isinstance(tile, int | np.integer) else tuple(tile)
+    if len(size) != 2:
+        raise OptionError(f"tile={tile!r}: give one number or a pair (height, width) in HR pixels.")
+    overlap = request.overlap
+    if overlap is None:
+        overlap = min(min(s, n) for s, n in zip(size, shape, strict=True)) // 4
+        if card and card.context:  # tiles of whole LR cells need no further cells
+            overlap += (size[0] - overlap) % card.factor
+    return (int(size[0]), int(size[1])), int(overlap)
+
+
+def _place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return where this domain begins on that of the training, in LR cells and HR pixels."""
+    first = []
+    for axis, known in zip((hr_grid.y, hr_grid.x), model.known, strict=True):
+        offset = (axis.centres[0] - known[0]) / axis.step
+        if hr_grid.kind != "projected" and axis is hr_grid.x:
+            around = 360 / axis.step
+            offset = (offset + 0.5) % around - 0.5
+        place = round(offset)
+        inside = 0 <= place and place + axis.size <= known.size
+        if abs(offset - place) > 0.1 or place % model.factor or not inside:
+            raise GridError(
+                f"the model {model.name!r} is normalized cell by cell and serves only on its"
+                f" training domain: {axis.name!r} runs from {known[0]:g} to {known[-1]:g} there,"
+                f" here from {axis.centres[0]:g} to {axis.centres[-1]:g}. Select a part of that"
+                " domain, or fit with normalization='domain-wise'."
+            )
+        first.append(place)
+    y, x = first
+    return (y // model.factor, x // model.factor), (y, x)
+
+
+def _covariates(model: Model, request: Request) -> tuple[np.ndarray, da.Array | None, bool]:
+    """Return static and varying covariates on the HR grid, and whether they are known."""
+    card, grid, given = model.card, request.hr_grid, request.covariates
+    if card is None or not (card.covariates or card.varying):
+        return np.zeros((0, *grid.shape), dtype=np.float32), None, True
+    try:
+        if given is not None:
+            statics = covariates_on(grid, given, card.covariates)
+            varying = varying_on(grid, given, card.varying, request.time) if card.varying else None
+            return statics, varying, True
+        if card.varying:
+            names = ", ".join(q.name for q in card.varying)
+            raise GridError(
+                f"the model {card.name!r} needs {names}, which vary in time: pass covariates=."
+            )
+        kept = checkpoint.load_covariates(model.source.name, card, grid)
+        return covariates_on(grid, kept, card.covariates), None, True
+    except GridError as error:
+        if given is not None:
+            raise
+        return _without_covariates(card, request, error)
+
+
+def _without_covariates(
+    card: Card, request: Request, error: GridError
+) -> tuple[np.ndarray, da.Array | None, bool]:
+    """Return blanks for a model that was trained to do without; refuse the others."""
+    names = ", ".join(q.name for q in (*card.covariates, *card.varying))
+    if not card.covariate_dropout:
+        raise GridError(
+            f"the model {card.name!r} needs the covariates {names} and keeps only static ones of"
+            f" its training domain ({card.training.get('domain', 'unknown')}): pass covariates="
+            f" for the new domain. ({error})"
+        ) from None
+    warnings.warn(
+        f"the model {card.name!r} works without its covariates {names} here, less exactly: pass"
+        " covariates= to use them.",
+        stacklevel=6,
+    )
+    shape = request.hr_grid.shape
+    statics = np.zeros((len(card.covariates), *shape), dtype=np.float32)
+    if not card.varying:
+        return statics, None, False
+    times = 1 if request.time is None else max(request.time.size, 1)
+    chunks: Any = (1, len(card.varying), *shape)
+    return statics, da.zeros((times, len(card.varying), *shape), chunks=chunks, dtype="f4"), False

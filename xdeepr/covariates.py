@@ -1,0 +1,290 @@
+"""Bring covariates onto the HR grid: static ones at once, those that vary in time lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.card import Quantity
+from xdeepr.conditioning import FIELD, describe
+from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
+from xdeepr.grid import Grid, ascending, grid_of
+
+
+def describe_covariates(
+    covariates: xr.Dataset,
+) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+    """Return the static covariates of a dataset, and those that vary in time.
+
+    Units that are missing count as "1": masks and fractions often come without. They only need
+    the same units in training and in use, so "1" is safe.
+
+    Raises
+    ------
+    AxisError
+        If a field varies along a dimension other than time and the horizontal ones.
+    """
+    axes = cf.find_axes(covariates)
+    static, varying = [], []
+    for name in cf.spatial_variables(covariates, axes):
+        field = _without_single_dims(covariates[[name]], name)
+        kind = varying if axes.time in field.dims else static
+        try:
+            kind.append(describe(field))
+        except UnitsError:
+            if field.attrs.get("units"):
+                raise
+            kind.append(describe(field.assign_attrs(units="1")))
+    return tuple(static), tuple(varying)
+
+
+def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]) -> np.ndarray:
+    """Bring static covariates onto the HR grid.
+
+    Fields that are on this grid (or on a larger one with the same cells) are taken as they
+    are; others are interpolated bilinearly by coordinates.
+
+    Parameters
+    ----------
+    grid : Grid
+        The HR grid.
+    covariates : xarray.Dataset
+        Static fields; a time dimension of size 1 is dropped.
+    quantities : sequence of Quantity
+        Fields and units wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (covariate, y, x), ascending.
+
+    Raises
+    ------
+    AxisError
+        If a covariate varies in time.
+    GridError
+        If the covariates are on another kind of grid or do not cover the HR grid.
+    MissingValuesError
+        If a covariate is not finite somewhere on the HR grid.
+    """
+    fields = []
+    for quantity in quantities:
+        field = _wanted(covariates, quantity)
+        extra = sorted(set(map(str, field.dims)) - set(_horizontal(field)))
+        if extra:
+            raise AxisError(
+                f"covariate {field.name!r} varies along {extra[0]!r}, but the model knows it as a"
+                f" static field: select one entry, for example covariates.isel({extra[0]}=0)."
+            )
+        values = _regrid(field.astype("float64"), grid).values
+        if not np.isfinite(values).all():
+            raise MissingValuesError(
+                f"covariate {field.name!r} has missing values on the HR grid: fill them, for"
+                f" example covariates[{field.name!r}].fillna(0) where 0 is the value over sea."
+            )
+        fields.append(values)
+    return np.stack(fields).astype(np.float32) if fields else np.zeros((0, *grid.shape), "f4")
+
+
+def varying_on(
+    grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity], time: xr.DataArray | None
+) -> da.Array:
+    """Bring covariates that vary in time onto the HR grid, lazily.
+
+    Parameters
+    ----------
+    grid : Grid
+        The HR grid.
+    covariates : xarray.Dataset
+        Fields with a time dimension, on the HR grid or on any that covers it.
+    quantities : sequence of Quantity
+        Fields and units wanted.
+    time : xarray.DataArray
+        Times wanted.
+
+    Returns
+    -------
+    dask.array.Array
+        float32, shape (time, covariate, y, x), ascending.
+
+    Raises
+    ------
+    AxisError
+        If a time is missing.
+    GridError
+        If the covariates are on another kind of grid or do not cover the HR grid.
+    """
+    fields = []
+    for quantity in quantities:
+        field = _wanted(covariates, quantity, keep_time=True)
+        dim = cf.find_axes(field).time
+        if time is None or dim is None:
+            raise AxisError(
+                f"covariate {field.name!r} varies in time for this model, but"
+                f" {'the data' if time is None else 'the covariate'} has no time dimension: give"
+                " both with the same times."
+            )
+        field = _at_times(field, dim, np.atleast_1d(time.values))
+        if field.chunks is None:
+            field = field.chunk({dim: "auto"})
+        on_grid = _regrid(field.astype("float32"), grid)
+        fields.append(on_grid.transpose(dim, ...).data.astype(np.float32))
+    return da.stack(fields, axis=1)
+
+
+def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None) -> da.Array | None:
+    """Return the fields of the sun's position on the HR grid, lazily.
+
+    Parameters
+    ----------
+    grid : Grid
+        The HR grid; needs latitude and longitude.
+    features : mapping of str to str
+        Time features of a model.
+    time : xarray.DataArray
+        The times.
+
+    Returns
+    -------
+    dask.array.Array or None
+        float32, shape (time, channel, y, x): cosine and sine of the local solar time, cosine of
+        the zenith angle; None if the model knows neither.
+
+    Raises
+    ------
+    GridError
+        If latitude and longitude cannot be had.
+    """
+    wanted = [name for name, encoding in features.items() if encoding == FIELD]
+    if not wanted or time is None:
+        return None
+    from xdeepr.solar import cos_solar_zenith, geographic_coordinates, local_solar_time
+
+    latitude, longitude = geographic_coordinates(grid)
+
+    def fields(times: np.ndarray) -> np.ndarray:
+        channels = []
+        for name in wanted:
+            if name == "cos_solar_zenith":
+                channels.append(cos_solar_zenith(times, latitude, longitude))
+            else:
+                angle = 2 * np.pi * local_solar_time(times, longitude) / 24
+                channels += [np.cos(angle), np.sin(angle)]
+        return np.stack(channels, axis=1).astype(np.float32)
+
+    channels = solar_channels(features)
+    values = np.atleast_1d(time.values)
+    size = max(1, 2**24 // (grid.shape[0] * grid.shape[1]))  # 64 MB a chunk and channel
+    return da.map_blocks(
+        fields,
+        da.from_array(values, chunks=size),
+        dtype=np.float32,
+        new_axis=[1, 2, 3],
+        chunks=(da.core.normalize_chunks(size, values.shape)[0], channels, *grid.shape),
+        meta=np.empty((0, 0, 0, 0), np.float32),
+    )
+
+
+def solar_channels(features: Mapping[str, str]) -> int:
+    """Return the number of channels of :func:`solar_on`."""
+    sizes = {"local_solar_time": 2, "cos_solar_zenith": 1}
+    return sum(sizes.get(name, 0) for name, encoding in features.items() if encoding == FIELD)
+
+
+def _wanted(covariates: xr.Dataset, quantity: Quantity, *, keep_time: bool = False) -> xr.DataArray:
+    """Return the field that is meant, in the units wanted."""
+    name = cf.select_variable(
+        covariates, name=quantity.name, standard_name=quantity.standard_name, role="covariate"
+    )
+    field = _without_single_dims(covariates[[name]], name, keep_time=keep_time)
+    if not field.attrs.get("units") and quantity.units == "1":
+        field = field.assign_attrs(units="1")
+    return cf.convert_units(field, quantity.units)
+
+
+def _without_single_dims(ds: xr.Dataset, name: str, *, keep_time: bool = False) -> xr.DataArray:
+    """Return a field without its dimensions of size 1, refusing others than time, y and x."""
+    axes = cf.find_axes(ds)
+    field = ds[name]
+    for dim in map(str, field.dims):
+        if dim in (axes.y, axes.x) or (dim == axes.time and (keep_time or field.sizes[dim] > 1)):
+            continue
+        if field.sizes[dim] > 1:
+            raise AxisError(
+                f"covariate {name!r} varies along {dim!r}, but covariates vary in time at most:"
+                f" select one entry, for example covariates.isel({dim}=0)."
+            )
+        field = field.isel({dim: 0}, drop=True)
+    return field
+
+
+def _horizontal(field: xr.DataArray) -> tuple[str, str]:
+    """Return the names of the horizontal dimensions."""
+    axes = cf.find_axes(field)
+    return axes.y, axes.x
+
+
+def _at_times(field: xr.DataArray, dim: str, times: np.ndarray) -> xr.DataArray:
+    """Return a field at the times of the predictors."""
+    index = field.indexes[dim]
+    positions = index.get_indexer(times)
+    if (positions < 0).any():
+        raise AxisError(
+            f"covariate {field.name!r} has no value at {times[positions < 0][0]}: it needs all the"
+            f" times of the predictors; it has {index[0]} to {index[-1]}."
+        )
+    return field.isel({dim: positions})
+
+
+def _regrid(field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """Interpolate a field to the centres of a grid; lazy where the field is."""
+    source = grid_of(field)
+    if source.kind != grid.kind:
+        raise GridError(
+            f"covariate {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"
+            " regrid the covariate to the HR grid first."
+        )
+    axes = cf.find_axes(field)
+    field = ascending(field, axes).reset_coords(drop=True)
+    field = field.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
+    wanted: dict[str, Any] = {"y": grid.y.centres, "x": grid.x.centres}
+    if grid.kind == "latlon":
+        wanted["x"], field = _around_the_globe(field, axes.x, source, wanted["x"])
+    for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x)):
+        low, high = axis.edges[0] - 0.01 * axis.step, axis.edges[-1] + 0.01 * axis.step
+        if (wanted[key] < low).any() or (wanted[key] > high).any():
+            raise GridError(
+                f"covariate {field.name!r} covers {dim} {axis.edges[0]:g} to {axis.edges[-1]:g},"
+                f" the HR grid needs {wanted[key].min():g} to {wanted[key].max():g}: give a"
+                " covariate that covers the HR domain."
+            )
+        centres = field[dim].values
+        wanted[key] = np.clip(wanted[key], centres[0], centres[-1])
+    if field.chunks is not None:
+        field = field.chunk({axes.y: -1, axes.x: -1})
+    return field.interp({axes.y: wanted["y"], axes.x: wanted["x"]})
+
+
+def _around_the_globe(
+    field: xr.DataArray, dim: str, source: Grid, wanted: np.ndarray
+) -> tuple[np.ndarray, xr.DataArray]:
+    """Return longitudes in the field's convention; a global field gets a column on each side."""
+    low, step = source.x.edges[0], source.x.step
+    tolerance = 1e-6 * step
+    wanted = low + (wanted - low + tolerance) % 360 - tolerance
+    if abs(source.x.size * step - 360) < 0.5 * step:
+        last, first = field.isel({dim: [-1]}), field.isel({dim: [0]})
+        field = xr.concat(
+            [
+                last.assign_coords({dim: last[dim] - 360}),
+                field,
+                first.assign_coords({dim: first[dim] + 360}),
+            ],
+            dim=dim,
+        )
+    return wanted, field

@@ -1,0 +1,244 @@
+"""Discrete noise schedules: which noise level a timestep stands for. NumPy only."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xdeepr.errors import OptionError
+
+ZERO_SNR = 2.0**-24
+"""What stands for a cumulative product of zero, as in diffusers: noise-to-signal ratio 4096."""
+
+KEYWORDS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
+
+
+class DiscreteSchedule:
+    """Noise levels of a model trained on discrete timesteps, as in diffusers' schedulers.
+
+    At timestep t the network saw ``sqrt(a) · clean + sqrt(1 - a) · noise`` with the cumulative
+    product ``a = (1 - beta_0) ⋯ (1 - beta_t)``; divided by sqrt(a) this is
+    ``clean + sigma · noise`` with ``sigma = sqrt((1 - a) / a)``.
+
+    Parameters
+    ----------
+    num_train_timesteps : int, default: 1000
+        Number of timesteps.
+    beta_start, beta_end : float
+        First and last beta.
+    beta_schedule : {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace"}
+        How beta grows from the first to the last; "squaredcos_cap_v2" and "laplace" need neither
+        (Nichol & Dhariwal, 2021, arXiv:2102.09672; Hang et al., 2024, arXiv:2407.03297).
+    trained_betas : sequence of float, optional
+        The betas themselves, in place of the above.
+    rescale_betas_zero_snr : bool, default: False
+        Let the last level be pure noise (Lin et al., 2023, arXiv:2305.08891, algorithm 1). Its
+        cumulative product of 0 is kept as 2⁻²⁴, as in diffusers, so that its sigma is 4096 and
+        not infinite; or as a quarter of the product before it, if that is even less.
+    **unknown
+        Refused with the nearest known keyword.
+
+    Attributes
+    ----------
+    betas, alphas_cumprod, sigmas : numpy.ndarray
+        One float64 for each timestep; `sigmas` ascend with the timestep.
+    zero_snr : bool
+        Whether the last level is pure noise.
+
+    Raises
+    ------
+    OptionError
+        For an unknown keyword or schedule, and for betas that are no variances.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_train_timesteps: int | None = None,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: str = "linear",
+        trained_betas: Sequence[float] | np.ndarray | None = None,
+        rescale_betas_zero_snr: bool = False,
+        **unknown: Any,
+    ) -> None:
+        for key in unknown:
+            near = difflib.get_close_matches(key, KEYWORDS, n=1, cutoff=0.0)[0]
+            raise OptionError(
+                f"schedule: unknown keyword {key!r}. Did you mean {near!r}? It knows:"
+                f" {', '.join(KEYWORDS)}."
+            )
+        if trained_betas is not None:
+            betas = np.asarray(trained_betas, dtype=np.float64).ravel()
+            if num_train_timesteps not in (None, betas.size):
+                raise OptionError(
+                    f"schedule: num_train_timesteps={num_train_timesteps}, but trained_betas has"
+                    f" {betas.size} values: leave num_train_timesteps out."
+                )
+        else:
+            count = _count(1000 if num_train_timesteps is None else num_train_timesteps)
+            betas = _known_schedule(beta_schedule)(count, beta_start, beta_end)
+        if betas.size < 2 or not (np.isfinite(betas) & (betas > 0) & (betas <= 1)).all():
+            raise OptionError(
+                "schedule: each beta must be a variance between 0 and 1, and there must be two of"
+                f" them (beta_start={beta_start}, beta_end={beta_end}, {betas.size} values)."
+            )
+        kept = np.cumprod(1 - betas)
+        if rescale_betas_zero_snr:
+            kept = _zero_terminal(kept)
+        self.zero_snr = bool(kept[-1] <= 0)
+        if self.zero_snr:  # the one before may be below 2⁻²⁴ already, and the levels must ascend
+            kept[-1] = min(ZERO_SNR, kept[-2] / 4)
+        self.alphas_cumprod = kept
+        self.betas = 1 - self.alphas_cumprod / np.append(1.0, self.alphas_cumprod[:-1])
+        self.sigmas = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
+        self._log_sigmas = np.log(self.sigmas)
+
+    def __len__(self) -> int:
+        return int(self.sigmas.size)
+
+    @property
+    def sigma_min(self) -> float:
+        """Smallest noise-to-signal ratio, at timestep 0."""
+        return float(self.sigmas[0])
+
+    @property
+    def sigma_max(self) -> float:
+        """Greatest noise-to-signal ratio, at the last timestep."""
+        return float(self.sigmas[-1])
+
+    def timestep(self, sigma: float | np.ndarray) -> np.ndarray:
+        """Return the timestep of a noise level.
+
+        Parameters
+        ----------
+        sigma : float or numpy.ndarray
+            Noise-to-signal ratio.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 of the same shape, linear in log(sigma) between the timesteps and clipped to
+            the first and the last.
+        """
+        level = np.log(np.clip(sigma, self.sigma_min, self.sigma_max))
+        return np.interp(level, self._log_sigmas, np.arange(len(self), dtype=np.float64))
+
+    def sigma(self, timestep: float | np.ndarray) -> np.ndarray:
+        """Return the noise level of a timestep.
+
+        Parameters
+        ----------
+        timestep : float or numpy.ndarray
+            From 0 to ``len(self) - 1``; clipped to that.
+
+        Returns
+        -------
+        numpy.ndarray
+            Noise-to-signal ratio, float64 of the same shape.
+        """
+        nodes = np.arange(len(self), dtype=np.float64)
+        return np.exp(np.interp(timestep, nodes, self._log_sigmas))
+
+
+def as_schedule(schedule: DiscreteSchedule | Mapping[str, Any] | None) -> DiscreteSchedule:
+    """Make a schedule of its keywords; equal keywords give the same object.
+
+    Parameters
+    ----------
+    schedule : DiscreteSchedule, mapping or None
+        None stands for the defaults.
+
+    Raises
+    ------
+    OptionError
+        As :class:`DiscreteSchedule`.
+    """
+    if isinstance(schedule, DiscreteSchedule):
+        return schedule
+    plain = {
+        key: np.asarray(value).tolist() if key == "trained_betas" and value is not None else value
+        for key, value in (schedule or {}).items()
+    }
+    return _cached(json.dumps(plain, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=16)
+def _cached(keywords: str) -> DiscreteSchedule:
+    return DiscreteSchedule(**json.loads(keywords))
+
+
+def _count(timesteps: Any) -> int:
+    """Return the number of timesteps, checked."""
+    if isinstance(timesteps, bool) or not isinstance(timesteps, int | np.integer) or timesteps < 2:
+        raise OptionError(
+            f"schedule: num_train_timesteps={timesteps!r}: give a whole number of at least 2."
+        )
+    return int(timesteps)
+
+
+def _linear(count: int, start: float, end: float) -> np.ndarray:
+    return np.linspace(start, end, count)
+
+
+def _scaled_linear(count: int, start: float, end: float) -> np.ndarray:
+    return np.linspace(start**0.5, end**0.5, count) ** 2
+
+
+def _sigmoid(count: int, start: float, end: float) -> np.ndarray:
+    return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, count)))
+
+
+def _from_signal(kept: np.ndarray) -> np.ndarray:
+    """Betas from the signal's share at the ends of the timesteps; the cap keeps some signal."""
+    return np.minimum(1 - kept[1:] / kept[:-1], 0.999)
+
+
+def _cosine(count: int, start: float, end: float) -> np.ndarray:
+    time = np.arange(count + 1) / count
+    return _from_signal(np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2)
+
+
+def _laplace(count: int, start: float, end: float) -> np.ndarray:
+    offset = np.arange(count + 1) / count - 0.5
+    snr = np.exp(0.5 * np.copysign(1, offset) * np.log(1 - 2 * np.abs(offset) + 1e-6))
+    return _from_signal(np.sqrt(snr / (1 + snr)))
+
+
+_BETAS: dict[str, Callable[[int, float, float], np.ndarray]] = {
+    "linear": _linear,
+    "scaled_linear": _scaled_linear,
+    "squaredcos_cap_v2": _cosine,
+    "sigmoid": _sigmoid,
+    "laplace": _laplace,
+}
+
+
+def _known_schedule(name: str) -> Callable[[int, float, float], np.ndarray]:
+    """Return the function of a beta schedule."""
+    if name not in _BETAS:
+        near = difflib.get_close_matches(str(name), _BETAS, n=1, cutoff=0.0)[0]
+        raise OptionError(
+            f"schedule: beta_schedule={name!r} is not one of {', '.join(_BETAS)}. Did you mean"
+            f" {near!r}?"
+        )
+    return _BETAS[name]
+
+
+def _zero_terminal(kept: np.ndarray) -> np.ndarray:
+    """Shift and stretch the signal's amplitude so that it ends at 0 and starts where it did."""
+    amplitude = np.sqrt(kept)
+    stretched = (amplitude - amplitude[-1]) * amplitude[0] / (amplitude[0] - amplitude[-1])
+    return stretched**2

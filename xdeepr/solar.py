@@ -1,0 +1,274 @@
+"""Where the sun stands: zenith angle and local solar time in each cell of a grid.
+
+What the sun does at a place follows from time, latitude and longitude, and much of the weather's
+daily and yearly course follows from it. The hour in UTC says it for one longitude only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xdeepr._proj import load_pyproj
+from xdeepr.errors import GridError, OptionError
+from xdeepr.grid import _METRES, Grid
+
+TROPICAL_YEAR = 365.2422
+"""Days from one spring equinox to the next."""
+
+_REAL = ("standard", "gregorian", "proleptic_gregorian")
+"""Calendars of the real world, in which a date is a moment of the earth's way round the sun."""
+
+_YEAR_DAYS = {
+    "360_day": 360,
+    "noleap": 365,
+    "365_day": 365,
+    "all_leap": 366,
+    "366_day": 366,
+}
+
+_EPOCH = np.datetime64("2000-01-01", "us")
+
+
+def solar_declination_and_equation_of_time(turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the sun is overhead.
+
+    Parameters
+    ----------
+    turn : numpy.ndarray
+        Part of the year that has passed: 0 at midnight UTC before January 1, towards 1.
+
+    Returns
+    -------
+    declination : numpy.ndarray
+        Latitude at which the sun is overhead, in radians.
+    equation : numpy.ndarray
+        Equation of time, apparent minus mean solar time, in minutes.
+
+    Notes
+    -----
+    Against the algorithm of Meeus, 1998, "Astronomical algorithms", in the form of NOAA's solar
+    calculator, in the years 1940 to 2100: the declination is off by at most 0.05 degrees, the
+    equation of time by at most 0.8 minutes, given a `turn` of the tropical year.
+
+    References
+    ----------
+    Spencer, 1971, "Fourier series representation of the position of the sun", Search 2(5), 172,
+    with the erratum of the first term of the equation of time.
+    """
+    angle = 2 * np.pi * np.asarray(turn, dtype=np.float64)
+    cos, sin = ({k: function(k * angle) for k in (1, 2, 3)} for function in (np.cos, np.sin))
+    declination = (
+        0.006918
+        - 0.399912 * cos[1] + 0.070257 * sin[1]
+        - 0.006758 * cos[2] + 0.000907 * sin[2]
+        - 0.002697 * cos[3] + 0.001480 * sin[3]
+    )  # fmt: skip
+    radians = (
+        0.0000075
+        + 0.001868 * cos[1] - 0.032077 * sin[1]
+        - 0.014615 * cos[2] - 0.040849 * sin[2]
+    )  # fmt: skip
+    return declination, radians * 24 * 60 / (2 * np.pi)
+
+
+def year_and_day(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much of the year and of the day has passed.
+
+    Parameters
+    ----------
+    time : numpy.ndarray, shape (time,)
+        datetime64 or cftime of any calendar, in UTC.
+
+    Returns
+    -------
+    turn : numpy.ndarray
+        Part of the year, 0 to 1. In the calendars of the real world it is counted in tropical
+        years from the start of 2000, so that leap years do not shift the seasons to and fro (by
+        up to half a degree of declination). In those of models ("360_day", "noleap", ...) and in
+        the Julian one it is the part of the calendar's own year.
+    hour : numpy.ndarray
+        Hour of the day, 0 to 24.
+
+    Raises
+    ------
+    OptionError
+        If a time is missing, or these are no times.
+    """
+    time = np.atleast_1d(np.asarray(time))
+    if np.issubdtype(time.dtype, np.datetime64):
+        if np.isnat(time).any():
+            raise OptionError("time: a value is missing (NaT), so there is no sun: drop it.")
+        days = (time.astype("datetime64[us]") - _EPOCH) / np.timedelta64(1, "D")
+        return days / TROPICAL_YEAR % 1, days % 1 * 24
+    if not all(hasattr(value, "dayofyr") for value in time):
+        raise OptionError(f"time is an array of {time.dtype}: give datetime64 or cftime.")
+    hour = np.array(
+        [t.hour + (t.minute + (t.second + t.microsecond * 1e-6) / 60) / 60 for t in time]
+    )
+    if time.size and time[0].calendar in _REAL:
+        import cftime
+
+        days = cftime.date2num(time, "days since 2000-01-01", calendar=time[0].calendar)
+        return np.asarray(days, dtype=np.float64) / TROPICAL_YEAR % 1, hour
+    length = np.array([_YEAR_DAYS.get(t.calendar, 366 - (t.year % 4 > 0)) for t in time])
+    return (np.array([t.dayofyr - 1 for t in time]) + hour / 24) / length, hour
+
+
+def cos_solar_zenith(time: np.ndarray, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return the cosine of the solar zenith angle at the moment.
+
+    Parameters
+    ----------
+    time : numpy.ndarray, shape (time,)
+        datetime64 or cftime of any calendar, in UTC.
+    latitude, longitude : numpy.ndarray, shape (y, x)
+        Degrees north and east.
+
+    Returns
+    -------
+    numpy.ndarray, shape (time, y, x)
+        float32, -1 to 1. Below 0 the sun is under the horizon. It is not cut off there: how deep
+        the night is tells dusk from dawn to come.
+
+    Raises
+    ------
+    OptionError
+        If the shapes of latitude and longitude differ, or the times are of another kind.
+
+    Notes
+    -----
+    With declination δ, latitude φ and hour angle h, counted from noon,
+    cos θ = sin φ sin δ + cos φ cos δ cos h. Within 0.005 of NOAA's solar calculator; refraction
+    and the height of the ground are left out.
+    """
+    if np.shape(latitude) != np.shape(longitude):
+        raise OptionError(
+            f"latitude has the shape {np.shape(latitude)}, longitude {np.shape(longitude)}: give"
+            " both for each cell."
+        )
+    turn, hour = year_and_day(time)
+    declination, equation = solar_declination_and_equation_of_time(turn)
+    overhead = -2 * np.pi * (hour - 12 + equation / 60) / 24  # longitude, in radians
+    phi, lam = np.deg2rad(latitude), np.deg2rad(longitude)
+    # the scalar product of the directions to the sun and to the zenith: sines and cosines are
+    # needed of times and of cells, and not of all pairs of them
+    sun = (
+        np.cos(declination) * np.cos(overhead),
+        np.cos(declination) * np.sin(overhead),
+        np.sin(declination),
+    )
+    zenith = np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)
+    out = np.zeros((turn.size, *np.shape(latitude)), dtype=np.float32)
+    for ours, theirs in zip(sun, zenith, strict=True):
+        ours = ours.astype(np.float32).reshape(-1, *[1] * np.ndim(latitude))
+        out += ours * np.asarray(theirs, dtype=np.float32)
+    return np.clip(out, -1, 1, out=out)
+
+
+def local_solar_time(time: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return the apparent solar time.
+
+    Parameters
+    ----------
+    time : numpy.ndarray, shape (time,)
+        datetime64 or cftime of any calendar, in UTC.
+    longitude : numpy.ndarray, shape (y, x)
+        Degrees east.
+
+    Returns
+    -------
+    numpy.ndarray, shape (time, y, x)
+        float32, hours from 0 to 24 (excluded); the sun is highest at 12.
+
+    Raises
+    ------
+    OptionError
+        If the times are of another kind.
+    """
+    turn, hour = year_and_day(time)
+    _, equation = solar_declination_and_equation_of_time(turn)
+    start = (hour + equation / 60).reshape(-1, *[1] * np.ndim(longitude))
+    out = ((start + np.asarray(longitude, dtype=np.float64) / 15) % 24).astype(np.float32)
+    out[out >= 24] = 0  # what rounding made of 23.9999999
+    return out
+
+
+def local_solar_time_channels(time: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Return the apparent solar time as a point on the unit circle.
+
+    Parameters
+    ----------
+    time : numpy.ndarray, shape (time,)
+        datetime64 or cftime of any calendar, in UTC.
+    longitude : numpy.ndarray, shape (y, x)
+        Degrees east.
+
+    Returns
+    -------
+    numpy.ndarray, shape (time, 2, y, x)
+        float32; cosine (1 at midnight, -1 at noon) and sine.
+    """
+    angle = local_solar_time(time, longitude) * np.float32(2 * np.pi / 24)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def geographic_coordinates(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return latitude and longitude of the cell centres of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of any kind.
+
+    Returns
+    -------
+    latitude, longitude : numpy.ndarray, shape (y, x)
+        float64, degrees north and east, with ascending y and x of the grid.
+
+    Raises
+    ------
+    GridError
+        If they do not follow from the coordinates: a projected or rotated grid without a grid
+        mapping, without pyproj, or in units that are not known.
+    """
+    if grid.kind == "latlon":
+        latitude, longitude = np.meshgrid(grid.y.centres, grid.x.centres, indexing="ij")
+        return latitude, longitude
+    what = f"latitude and longitude of the {grid.kind} grid ({grid.y.name!r}, {grid.x.name!r})"
+    if grid.mapping is None:
+        raise GridError(
+            f"{what} are not known, because no variable says how it is {grid.kind}: add a grid"
+            " mapping variable (CF conventions, appendix F) and name it in the attribute"
+            " 'grid_mapping' of the fields."
+        )
+    found = grid._geographic()
+    if not found:
+        raise GridError(f"{what} are not known, because {_hindrance(grid)}")
+    # those are in the user's order
+    flips = tuple(slice(None, None, -1 if a.descending else 1) for a in (grid.y, grid.x))
+    latitude, longitude = (found[name].values[flips] for name in ("latitude", "longitude"))
+    if not (np.isfinite(latitude).all() and np.isfinite(longitude).all()):
+        raise GridError(
+            f"{what} do not exist in some cells, by the grid mapping {grid.mapping[0]!r}: select a"
+            " domain on the earth, or correct the attributes of the grid mapping."
+        )
+    return latitude, longitude
+
+
+def _hindrance(grid: Grid) -> str:
+    """Return why there are no geographic coordinates, and what to do."""
+    assert grid.mapping is not None  # the only caller checks
+    if load_pyproj() is None:
+        return (
+            "pyproj is not there: install it (pip install 'xdeepr[geo]'), and import xdeepr before"
+            " files are opened."
+        )
+    if grid.kind == "projected" and grid.x.attrs.get("units") not in _METRES:
+        return (
+            f"the coordinates have the units {grid.x.attrs.get('units')!r}: convert them to"
+            " metres ('m') or kilometres ('km')."
+        )
+    return (
+        f"the grid mapping {grid.mapping[0]!r} is not understood (see the warning): correct its"
+        " attributes."
+    )

@@ -1,0 +1,239 @@
+"""Training objectives: what a network is asked to do with a batch, and how it is judged.
+
+Each has ``draw(generator, batch)``, everything random that a step needs, and
+``losses(network, batch, *drawn)``, one number for each entry of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from xdeepr.card import Diffusion
+from xdeepr.denoisers import denoise, draw_sigma, loss_weight
+from xdeepr.networks.calling import Conditions, evaluate
+from xdeepr.normalization import Normalization
+from xdeepr.training.batches import Batch
+from xdeepr.training.image_losses import three_term_loss
+
+
+class Objective(Protocol):
+    """What a network is trained for."""
+
+    def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Draw everything random that a step needs."""
+        ...
+
+    def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each entry of a batch, shape (N,)."""
+        ...
+
+    def describe(self) -> str:
+        """Return what the objective is, to tell it from others."""
+        ...
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Find the clean field behind a noisy one.
+
+    Parameters
+    ----------
+    diffusion : Diffusion
+        Noise levels and what the network predicts.
+
+    References
+    ----------
+    Karras et al., 2022, arXiv:2206.00364, equation 8; Ho et al., 2020, arXiv:2006.11239,
+    equation 14, for the prediction of the noise.
+    """
+
+    diffusion: Diffusion
+
+    def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Draw noise levels (N,) and standard normal noise (N, V, H, W)."""
+        return self.draw_for(generator, tuple(batch.target.shape))
+
+    def draw_for(
+        self, generator: np.random.Generator, shape: tuple[int, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        """Draw noise levels and noise for a target of this shape."""
+        sigma = draw_sigma(generator, shape[0], self.diffusion)
+        return sigma, torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
+
+    def describe(self) -> str:
+        """Return what the objective is, to tell it from others."""
+        return "denoising"
+
+    def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
+        """Return the weighted squared error of the denoiser for each entry."""
+        return self.of(network, batch.target, batch.conditions, *drawn)
+
+    def of(
+        self,
+        network: nn.Module,
+        clean: torch.Tensor,
+        conditions: Conditions,
+        sigma: torch.Tensor,
+        noise: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the loss for a clean target (N, V, H, W)."""
+        column = sigma[:, None, None, None]
+        found = denoise(
+            lambda noisy, label: evaluate(network, conditions, noisy, label),
+            clean + column * noise,
+            sigma,
+            prediction=self.diffusion.prediction,
+            sigma_data=self.diffusion.sigma_data,
+            schedule=self.diffusion.schedule,
+        )
+        weight = loss_weight(self.diffusion.prediction, sigma, self.diffusion.sigma_data)
+        return weight * squared(found, clean, 1)
+
+
+Loss = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+
+
+def squared(prediction: torch.Tensor, target: torch.Tensor, factor: int) -> torch.Tensor:
+    """Return the mean squared error of each entry."""
+    return (prediction - target).square().mean(dim=(1, 2, 3))
+
+
+def absolute(prediction: torch.Tensor, target: torch.Tensor, factor: int) -> torch.Tensor:
+    """Return the mean absolute error of each entry."""
+    return (prediction - target).abs().mean(dim=(1, 2, 3))
+
+
+LOSSES: dict[str, Loss] = {"l2": squared, "l1": absolute, "three-term": three_term_loss}
+"""Losses of deterministic models by name."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Find the target in one evaluation; with the squared error, its conditional mean.
+
+    Parameters
+    ----------
+    loss : {"l2", "l1", "three-term"}
+        How the output is judged.
+    factor : int
+        HR cells in an LR cell, for the last.
+    """
+
+    loss: str
+    factor: int
+
+    def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Draw nothing."""
+        return ()
+
+    def describe(self) -> str:
+        """Return what the objective is, to tell it from others."""
+        return f"regression {self.loss}"
+
+    def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each entry."""
+        found = evaluate(network, batch.conditions)
+        return LOSSES[self.loss](found, batch.target, self.factor)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Compress a field and restore it.
+
+    Parameters
+    ----------
+    weight : float
+        Of the regularizer: the Kullback-Leibler divergence of a variational autoencoder, or the
+        commitment to the code book of a quantizing one.
+    channels : int
+        Channels of the latent field.
+    scale : int
+        Pixels along the edge of a latent pixel.
+
+    References
+    ----------
+    Rombach et al., 2022, arXiv:2112.10752; van den Oord et al., 2017, arXiv:1711.00937.
+    """
+
+    weight: float
+    channels: int
+    scale: int
+
+    def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Draw standard normal noise of the latent field's shape."""
+        shape = latent_shape(batch.target, self.channels, self.scale)
+        return (torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)),)
+
+    def describe(self) -> str:
+        """Return what the objective is, to tell it from others."""
+        return f"reconstruction {self.weight:g}"
+
+    def losses(self, network: Any, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
+        """Return squared error and weighted regularizer of each entry."""
+        target = whole_pixels(batch.target, self.scale)
+        restored, regularizer = network.reconstruction_terms(target, *drawn)
+        return squared(restored, target, 1) + self.weight * regularizer
+
+
+@dataclass(frozen=True)
+class LatentDenoising:
+    """Find the clean latent field behind a noisy one.
+
+    Parameters
+    ----------
+    denoising : Denoising
+        What is asked of the network.
+    autoencoder : torch.nn.Module
+        Trained; makes the latent fields.
+    normalization : Normalization
+        Of the latent fields.
+    """
+
+    denoising: Denoising
+    autoencoder: nn.Module
+    normalization: Normalization
+
+    def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Draw noise levels (N,) and noise of the latent field's shape."""
+        channels = int(self.autoencoder.latent_channels)  # type: ignore[arg-type]
+        shape = latent_shape(batch.target, channels, self._scale)
+        return self.denoising.draw_for(generator, shape)
+
+    def describe(self) -> str:
+        """Return what the objective is, to tell it from others."""
+        return "denoising in a latent space"
+
+    def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
+        """Return the weighted squared error of the latent denoiser for each entry."""
+        scale = self._scale
+        with torch.no_grad():
+            target = whole_pixels(batch.target, scale)
+            latent = self.autoencoder.encode(target)  # type: ignore[operator]
+            clean = self.normalization.apply(latent.float())
+            channels = whole_pixels(batch.conditions.channels, scale)
+            channels = nn.functional.avg_pool2d(channels, scale)
+        return self.denoising.of(
+            network, clean, replace(batch.conditions, channels=channels), *drawn
+        )
+
+    @property
+    def _scale(self) -> int:
+        return int(self.autoencoder.multiple)  # type: ignore[arg-type]
+
+
+def latent_shape(target: torch.Tensor, channels: int, scale: int) -> tuple[int, int, int, int]:
+    """Return the shape of the latent field of a target (N, V, H, W)."""
+    count, _, height, width = target.shape
+    return count, channels, -(-height // scale), -(-width // scale)
+
+
+def whole_pixels(fields: torch.Tensor, scale: int) -> torch.Tensor:
+    """Return fields whose size is a multiple of a latent pixel, edges repeated."""
+    pad = (0, -fields.shape[-1] % scale, 0, -fields.shape[-2] % scale)
+    return nn.functional.pad(fields, pad, mode="replicate") if any(pad) else fields

@@ -1,0 +1,98 @@
+"""What each ``model=`` of `fit` means: kind of model, network, and what it is judged by."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xdeepr.card import Kind
+from xdeepr.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A kind of model with its network.
+
+    Parameters
+    ----------
+    kind : str
+        What the model does; see :class:`xdeepr.card.Card`.
+    network : str
+        Name in :data:`xdeepr.networks.NETWORKS`.
+    loss : str
+        Of deterministic models: a key of :data:`xdeepr.training.objectives.LOSSES`.
+    """
+
+    kind: Kind
+    network: str
+    loss: str = "l2"
+
+
+RECIPES: dict[str, Recipe] = {
+    "ddpm": Recipe("diffusion", "unet2d"),
+    "unet": Recipe("diffusion", "unet"),
+    "unet2d-condition": Recipe("diffusion", "unet2d-condition"),
+    "regression": Recipe("regression", "unet2d"),
+    "swin2sr": Recipe("regression", "swin2sr", "three-term"),
+    "conv-swin2sr": Recipe("regression", "conv-swin2sr", "three-term"),
+    "conv-baseline": Recipe("regression", "conv-baseline", "three-term"),
+    "autoencoder": Recipe("autoencoder", "autoencoder-kl"),
+    "latent": Recipe("latent", "unet2d"),
+}
+"""Names for ``fit(model=...)``."""
+
+CLASS_NAMES = {
+    "diffusers.unet2dmodel": "unet2d",
+    "unet2dmodel": "unet2d",
+    "diffusers.unet2dconditionmodel": "unet2d-condition",
+    "unet2dconditionmodel": "unet2d-condition",
+    "transformers.swin2srforimagesuperresolution": "swin2sr",
+    "swin2srforimagesuperresolution": "swin2sr",
+    "convswin2sr": "conv-swin2sr",
+    "convbaseline": "conv-baseline",
+    "convbilinear": "conv-baseline",
+    "diffusers.autoencoderkl": "autoencoder-kl",
+    "autoencoderkl": "autoencoder-kl",
+    "diffusers.vqmodel": "vq",
+    "vqmodel": "vq",
+}
+"""Class names as DeepR's configurations have them, in lower case -> our name of the network."""
+
+LOSS_NAMES = ("l2", "l1", "three-term")
+
+
+def recipe_for(
+    model: str, network: Mapping[str, Any] | None, loss: str | None
+) -> tuple[Recipe, dict[str, Any]]:
+    """Return the recipe that was asked for, and the changes to its network.
+
+    Parameters
+    ----------
+    model : str
+        A key of :data:`RECIPES`.
+    network : mapping, optional
+        Changes to the network; ``name`` chooses another one.
+    loss : str, optional
+        Loss of a deterministic model.
+
+    Raises
+    ------
+    OptionError
+        For an unknown name (with the nearest ones), or a loss for a model that has its own.
+    """
+    if model not in RECIPES:
+        near = difflib.get_close_matches(str(model), RECIPES, n=3, cutoff=0.6) or list(RECIPES)
+        raise OptionError(f"model={model!r} is not known to fit. Nearest names: {', '.join(near)}.")
+    recipe, changes = RECIPES[model], dict(network or {})
+    name = changes.pop("name", None)
+    if name is not None:
+        recipe = replace(recipe, network=CLASS_NAMES.get(str(name).lower(), str(name)))
+    if loss is not None:
+        if recipe.kind != "regression":
+            raise OptionError(f"loss={loss!r}: {model!r} has a loss of its own; leave it out.")
+        if loss not in LOSS_NAMES:
+            raise OptionError(f"loss={loss!r}: choose of {', '.join(LOSS_NAMES)}.")
+        recipe = replace(recipe, loss=loss)
+    return recipe, changes
