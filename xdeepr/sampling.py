@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, ClassVar
@@ -30,8 +31,9 @@ Denoiser = Callable[[torch.Tensor, float], torch.Tensor]
 NoiseSource = Callable[[int], torch.Tensor]
 """``noise(stream)``: standard normal noise (N, V, H, W); stream 0 starts, 1, 2, … follow."""
 
-PURE_NOISE = 4096.0
-"""Noise-to-signal ratio that stands for infinity, as in diffusers (a signal of 2⁻²⁴)."""
+PURE_NOISE = 2.0**20
+"""Noise-to-signal ratio that stands for infinity. Some schedulers start at a signal of 0, where
+diffusers itself has a ratio of 4096; but that is not beyond every schedule's last timestep."""
 
 
 def sample(
@@ -69,12 +71,11 @@ def sample(
     step = _Step(scheduler, sampler)
     # Wuerstchen's list ends with the clean field itself
     timesteps = scheduler.timesteps[:-1] if form == "wuerstchen" else scheduler.timesteps
-    greatest = max(PURE_NOISE, as_schedule(levels.schedule).sigma_max)
     for index, timestep in enumerate(timesteps):
         if hasattr(scheduler, "scale_model_input"):
             scheduler.scale_model_input(x, timestep)  # some schedulers insist on this call
         alpha, sigma = _noise_level(scheduler, form, index)
-        signal = max(alpha, sigma / greatest)  # no division by 0 where x is pure noise
+        signal = max(alpha, sigma / PURE_NOISE)  # no division by 0
         clean = denoiser(x / signal, sigma / signal)
         output = _as_prediction(scheduler, form, clean, x, alpha, sigma)
         with keyed:  # not around the denoiser: it slows every torch function down
@@ -107,8 +108,8 @@ def make_scheduler(sampler: Sampler, levels: NoiseRange) -> Any:
         if key not in keywords | beside:
             near = difflib.get_close_matches(key, keywords | beside, n=1, cutoff=0.0)
             raise OptionError(
-                f"sampler {sampler.name}: unknown option {key!r}. Did you mean {near}? It knows:"
-                f" {', '.join(sorted(keywords | beside))}."
+                f"sampler {sampler.name}: unknown option {key!r}. It knows"
+                f" {', '.join(near + sorted((keywords | beside) - {*near})) or 'none'}."
             )
     try:
         scheduler = cls(**_constructor_options(sampler, levels, keywords))
@@ -232,7 +233,7 @@ def _noise_level(scheduler: Any, form: str, index: int) -> tuple[float, float]:
     if form == "sde-vp":
         time, config = float(scheduler.timesteps[index]), scheduler.config
         growth = 0.5 * time**2 * (config.beta_max - config.beta_min) + time * config.beta_min
-        kept = 2.718281828459045**-growth
+        kept = math.exp(-growth)
         return kept**0.5, (1 - kept) ** 0.5
     if form == "sde-ve":
         last = len(scheduler.timesteps) - 1
@@ -240,12 +241,17 @@ def _noise_level(scheduler: Any, form: str, index: int) -> tuple[float, float]:
     if form == "ipndm":
         return float(scheduler.alphas[index]), float(scheduler.betas[index])
     sigma = _midpoint(scheduler, index) or float(scheduler.sigmas[index])
-    if form == "flow" or getattr(scheduler.config, "use_flow_sigmas", False):
+    if _flows(scheduler, form):
         return 1 - sigma, sigma
     if form == "scaled":
         alpha = 1 / (1 + sigma**2) ** 0.5
         return alpha, sigma * alpha
     return 1.0, sigma
+
+
+def _flows(scheduler: Any, form: str) -> bool:
+    """Return whether its states lie on straight paths from noise to the clean field."""
+    return form == "flow" or bool(scheduler.config.get("use_flow_sigmas", False))
 
 
 _FIXED_PREDICTION = {
@@ -273,8 +279,8 @@ def _as_prediction(
     if kind == "v_prediction":
         total = (alpha**2 + sigma**2) ** 0.5  # 1 where the variance is preserved
         return (alpha / total**2 * x - clean) / (sigma / total)
-    if kind == "flow_prediction":  # noise - clean where alpha + sigma = 1; diffusers says it of all
-        ratio = sigma if alpha + sigma == 1 else sigma / alpha
+    if kind == "flow_prediction":  # noise - clean, where x is (1 - sigma) clean + sigma noise
+        ratio = sigma if _flows(scheduler, form) else sigma / alpha
         sign = -1 if type(scheduler).__name__ == "MiniMaxH3Scheduler" else 1
         return (x - clean) / (sign * ratio)
     if kind == "score":  # gradient of the logarithm of the density
@@ -328,6 +334,10 @@ class _Step:
         x, self.before = self.scheduler.step(output, self.before, now, back, x)[:2]
         return x
 
+    def ltx(self, output: torch.Tensor, index: int, x: torch.Tensor) -> torch.Tensor:
+        self.scheduler.sigmas = self.scheduler.sigmas.to(x.device)
+        return self.usual(output, index, x)
+
     def sde_ve(self, output: torch.Tensor, index: int, x: torch.Tensor) -> torch.Tensor:
         after = self.scheduler.step_pred(output, self.timestep(index), x)
         last = self.timestep(index + 1) is None
@@ -341,6 +351,7 @@ class _Step:
     special: ClassVar[dict[str, Callable[..., torch.Tensor]]] = {
         "UnCLIPScheduler": unclip,
         "CogVideoXDPMScheduler": cogvideox,
+        "LTXEulerAncestralRFScheduler": ltx,
         "wuerstchen": wuerstchen,
         "sde-ve": sde_ve,
         "sde-vp": sde_vp,

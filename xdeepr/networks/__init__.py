@@ -1,5 +1,5 @@
 """Networks: plain torch, which knows nothing of xarray."""
 
-from xdeepr.networks.registry import NETWORKS, build
+from xdeepr.networks.registry import NETWORKS, build, network_class
 
-__all__ = ["NETWORKS", "build"]
+__all__ = ["NETWORKS", "build", "network_class"]

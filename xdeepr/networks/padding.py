@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 
-def padded_call(network: nn.Module, inputs: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
+def padded_call(
+    network: nn.Module, inputs: torch.Tensor, *labels: torch.Tensor | None
+) -> torch.Tensor:
     """Call a network on fields of any size.
 
     Edges are reflected on the high side up to the next multiple of ``network.multiple`` and
@@ -18,8 +20,8 @@ def padded_call(network: nn.Module, inputs: torch.Tensor, *labels: torch.Tensor)
         Has the attribute ``multiple``.
     inputs : torch.Tensor
         Shape (N, C, H, W).
-    *labels : torch.Tensor
-        Further arguments of the network.
+    *labels : torch.Tensor or None
+        Further arguments of the network, which are handed on.
 
     Returns
     -------

@@ -31,6 +31,9 @@ WHOLE_DOMAIN = 96
 WINDOW = 64
 """Edge of the training windows on larger domains."""
 
+REGULARIZER_WEIGHTS = {"autoencoder-kl": 1e-4, "vq": 1.0}
+"""Weight of what an autoencoder's loss holds beside the reconstruction."""
+
 _FROM_THE_DATA = (
     "in_channels",
     "out_channels",
@@ -86,10 +89,14 @@ def window_of(
 def _grain(recipe: Recipe, card: Card) -> int:
     """Return what the size of a window must be a multiple of."""
     cls = network_class(recipe.network)
-    cells = getattr(cls, "whole_cells", None)
-    if cells is not None:  # a network whose architecture belongs to one size
-        return card.factor * int(cells(card.factor))
-    return card.scale
+    cells = _whole_cells(cls, card.factor)
+    return card.factor * cells if cells > 1 else card.scale
+
+
+def _whole_cells(cls: type[nn.Module], factor: int) -> int:
+    """Return what the LR cells of a window must be a multiple of; above 1 the size is fixed."""
+    found = getattr(cls, "whole_cells", None)
+    return 1 if found is None else int(found(factor))
 
 
 def network_config(
@@ -140,7 +147,7 @@ def network_config(
             "context": card.context,
             "covariate_channels": 0 if told.covariates is None else int(told.covariates.shape[1]),
         }
-        if getattr(cls, "whole_cells", lambda factor: 1)(card.factor) > 1:
+        if _whole_cells(cls, card.factor) > 1:
             config["lr_shape"] = list(told.lr.shape[-2:])
     else:
         noisy = predictands
@@ -171,9 +178,8 @@ def objective_for(recipe: Recipe, card: Card, network: Any, parts: Parts) -> Obj
     if recipe.kind == "regression":
         return Regression(recipe.loss, card.factor)
     if recipe.kind == "autoencoder":
-        return Reconstruction(
-            network.regularizer_weight, int(network.latent_channels), int(network.multiple)
-        )
+        weight = REGULARIZER_WEIGHTS.get(recipe.network, 1.0)
+        return Reconstruction(weight, int(network.latent_channels), int(network.multiple))
     denoising = Denoising(card.diffusion)
     if parts.autoencoder is None:
         return denoising

@@ -1,0 +1,330 @@
+"""diffusers' autoencoders behind one interface: the spaces that latent diffusion works in.
+
+Both classes have
+
+* ``channels``, ``latent_channels``: channels of a field and of its latent;
+* ``multiple``: the spatial reduction d, to multiples of which the caller pads a field;
+* ``encode``: (N, channels, H, W) -> (N, latent_channels, H/d, W/d), without randomness;
+* ``decode``: the way back;
+* ``reconstruction_terms``: what the training objective is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from xdeepr.errors import OptionError
+
+MEMORY = 0.98
+"""Weight of the past in the record of how often an entry of the codebook is used."""
+DEAD = 0.1
+"""An entry used less often than this, against an even use of all entries, is moved."""
+
+
+class _Autoencoder(nn.Module):
+    """What the two autoencoders share; ``model`` is the one of diffusers."""
+
+    model: Any
+
+    def __init__(self, channels: int, levels: int, latent_channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.latent_channels = latent_channels
+        self.multiple = 2 ** (levels - 1)
+
+    def encode(self, fields: torch.Tensor) -> torch.Tensor:
+        """Return the latent (N, latent_channels, H/d, W/d) of fields (N, channels, H, W)."""
+        raise NotImplementedError
+
+    def decode(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return the fields (N, channels, H, W) of a latent (N, latent_channels, H/d, W/d)."""
+        return self.model.decode(latent).sample
+
+    def forward(self, fields: torch.Tensor) -> torch.Tensor:
+        """Return the reconstruction (N, channels, H, W) of fields (N, channels, H, W)."""
+        return self.decode(self.encode(fields))
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of the latent of fields of the shape (N, channels, H, W)."""
+        count, _, height, width = shape
+        return count, self.latent_channels, height // self.multiple, width // self.multiple
+
+
+class KLAutoencoder(_Autoencoder):
+    """A variational autoencoder whose latents are drawn towards a standard normal distribution.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of a field, in and out.
+    latent_channels : int, default: 4
+        Channels of a latent.
+    block_out_channels : sequence of int, default: (16, 32, 32)
+        Width of each level; each level but the last halves both sizes.
+    layers_per_block : int, default: 1
+        Residual blocks in each level.
+    down_block_types, up_block_types : sequence of str, optional
+        diffusers' names of the blocks, one for each level. ``AttnDownEncoderBlock2D`` and
+        ``AttnUpDecoderBlock2D`` have attention, by default no level has.
+    norm_num_groups : int, default: 8
+        Groups of the group normalization; must divide every width.
+    act_fn : str, default: "silu"
+        Activation.
+    mid_block_add_attention : bool, default: False
+        Attention in the lowest level. It lets every pixel depend on the whole tile, and its cost
+        grows with the square of the tile's area. diffusers' own default is True: say so for
+        weights that were trained with it.
+    sample_size : int or sequence of int, default: 32
+        Size of the fields of the training; recorded only.
+
+    Raises
+    ------
+    OptionError
+        If widths, groups and blocks do not fit together.
+
+    References
+    ----------
+    Kingma and Welling, 2014, arXiv:1312.6114; Rombach et al., 2022, arXiv:2112.10752.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        latent_channels: int = 4,
+        block_out_channels: Sequence[int] = (16, 32, 32),
+        layers_per_block: int = 1,
+        down_block_types: Sequence[str] | None = None,
+        up_block_types: Sequence[str] | None = None,
+        norm_num_groups: int = 8,
+        act_fn: str = "silu",
+        mid_block_add_attention: bool = False,
+        sample_size: int | Sequence[int] = 32,
+    ) -> None:
+        super().__init__(channels, len(block_out_channels), latent_channels)
+        self.model = _build(
+            "AutoencoderKL",
+            channels,
+            latent_channels=latent_channels,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            norm_num_groups=norm_num_groups,
+            act_fn=act_fn,
+            mid_block_add_attention=mid_block_add_attention,
+            sample_size=sample_size,
+        )
+
+    def encode(self, fields: torch.Tensor) -> torch.Tensor:
+        """Return the mean (N, latent_channels, H/d, W/d) of the posterior distribution."""
+        return self.model.encode(fields).latent_dist.mode()
+
+    def reconstruction_terms(
+        self, fields: torch.Tensor, noise: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reconstruct fields from a draw of the posterior distribution.
+
+        Parameters
+        ----------
+        fields : torch.Tensor
+            Shape (N, channels, H, W).
+        noise : torch.Tensor
+            Standard normal, shape ``latent_shape(fields.shape)``.
+
+        Returns
+        -------
+        reconstruction : torch.Tensor
+            Shape (N, channels, H, W).
+        regularizer : torch.Tensor
+            Kullback–Leibler divergence of the posterior from the standard normal distribution,
+            summed over the latent and divided by the H · W pixels of the field, in nats, shape
+            (N,). Objectives weight it lightly, by 1e-6 to 1e-3.
+        """
+        posterior = self.model.encode(fields).latent_dist
+        reconstruction = self.decode(posterior.mean + posterior.std * noise)
+        return reconstruction, posterior.kl() / (fields.shape[-2] * fields.shape[-1])
+
+
+class VQAutoencoder(_Autoencoder):
+    """An autoencoder whose latent pixels are entries of a learnt codebook.
+
+    The latent that :meth:`encode` returns, and that a diffusion model learns, is continuous:
+    what the encoder says, before it is quantized. :meth:`decode` moves each of its pixels to the
+    nearest entry of the codebook first, and so mends small errors of the diffusion.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of a field, in and out.
+    latent_channels : int, default: 4
+        Channels between the encoder and the codebook.
+    num_vq_embeddings : int, default: 256
+        Entries of the codebook.
+    vq_embed_dim : int, optional
+        Channels of an entry, and so of a latent: the attribute ``latent_channels`` is this
+        number. The keyword `latent_channels` by default.
+    block_out_channels : sequence of int, default: (16, 32, 32)
+        Width of each level; each level but the last halves both sizes.
+    layers_per_block : int, default: 1
+        Residual blocks in each level.
+    down_block_types, up_block_types : sequence of str, optional
+        diffusers' names of the blocks, one for each level, as in :class:`KLAutoencoder`.
+    norm_num_groups : int, default: 8
+        Groups of the group normalization; must divide every width.
+    act_fn : str, default: "silu"
+        Activation.
+    mid_block_add_attention : bool, default: False
+        Attention in the lowest level, as in :class:`KLAutoencoder`.
+    sample_size : int or sequence of int, default: 32
+        Size of the fields of the training; recorded only.
+
+    Raises
+    ------
+    OptionError
+        If widths, groups and blocks do not fit together.
+
+    Notes
+    -----
+    In training, entries of the codebook that have lost all users are moved to where the latents
+    are. The buffer ``usage`` keeps the count: 1 is an even use of all entries.
+
+    References
+    ----------
+    van den Oord et al., 2017, arXiv:1711.00937.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        latent_channels: int = 4,
+        num_vq_embeddings: int = 256,
+        vq_embed_dim: int | None = None,
+        block_out_channels: Sequence[int] = (16, 32, 32),
+        layers_per_block: int = 1,
+        down_block_types: Sequence[str] | None = None,
+        up_block_types: Sequence[str] | None = None,
+        norm_num_groups: int = 8,
+        act_fn: str = "silu",
+        mid_block_add_attention: bool = False,
+        sample_size: int | Sequence[int] = 32,
+    ) -> None:
+        super().__init__(channels, len(block_out_channels), vq_embed_dim or latent_channels)
+        self.model = _build(
+            "VQModel",
+            channels,
+            latent_channels=latent_channels,
+            num_vq_embeddings=num_vq_embeddings,
+            vq_embed_dim=vq_embed_dim,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            norm_num_groups=norm_num_groups,
+            act_fn=act_fn,
+            mid_block_add_attention=mid_block_add_attention,
+            sample_size=sample_size,
+        )
+        self.register_buffer("usage", torch.zeros(num_vq_embeddings))
+
+    def encode(self, fields: torch.Tensor) -> torch.Tensor:
+        """Return the latent (N, latent_channels, H/d, W/d), not yet quantized."""
+        return self.model.encode(fields).latents
+
+    def reconstruction_terms(
+        self, fields: torch.Tensor, noise: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reconstruct fields from the entries of the codebook nearest to their latent.
+
+        Parameters
+        ----------
+        fields : torch.Tensor
+            Shape (N, channels, H, W).
+        noise : torch.Tensor, optional
+            Not used: quantization is not random. Here so that both autoencoders are called alike.
+
+        Returns
+        -------
+        reconstruction : torch.Tensor
+            Shape (N, channels, H, W). Its gradient skips the quantization (ibid., section 3.2).
+        regularizer : torch.Tensor
+            Mean squared distance of the latent to its entries, shape (N,): the part that moves
+            the latent with weight 1, the part that moves the entries with diffusers' ``beta``
+            (0.25). This is the order of weights that DeepR's models were trained with; the
+            paper has it the other way round (ibid., equation 3).
+        """
+        latent = self.encode(fields)
+        if self.training:
+            self._revive(latent.detach())
+        quantized, _, (_, _, index) = self.model.quantize(latent)
+        count, _, height, width = latent.shape
+        entries = self.model.quantize.embedding(index.reshape(count, height, width))
+        entries = entries.permute(0, 3, 1, 2)
+        commitment = (entries.detach() - latent).square().mean(dim=(1, 2, 3))
+        codebook = (entries - latent.detach()).square().mean(dim=(1, 2, 3))
+        reconstruction = self.model.decode(quantized, force_not_quantize=True).sample
+        return reconstruction, commitment + self.model.quantize.beta * codebook
+
+    @torch.no_grad()
+    def _revive(self, latent: torch.Tensor) -> None:
+        """Move entries of the codebook that nothing is near to into the latents of a batch.
+
+        An entry that is never the nearest one has no gradient and stays unused for ever. From
+        diffusers' first codebook, all entries close to zero, this ends with a single entry in
+        use and a constant reconstruction (Dhariwal et al., 2020, arXiv:2005.00341, section 3.1).
+        The latents are taken at even distances, not drawn, so that training stays repeatable.
+        """
+        pixels = latent.permute(0, 2, 3, 1).flatten(0, 2)
+        codebook = self.model.quantize.embedding.weight
+        dead = torch.nonzero(self.usage < DEAD)[:, 0]
+        if len(dead):
+            place = torch.arange(len(dead), device=dead.device) * len(pixels) // len(dead)
+            codebook[dead] = pixels[place]
+            self.usage[dead] = 1  # time to find users
+        nearest = torch.cdist(pixels, codebook).argmin(dim=1)
+        share = torch.bincount(nearest, minlength=len(codebook)) * (len(codebook) / len(pixels))
+        self.usage.lerp_(share.to(self.usage), 1 - MEMORY)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Take weights that were trained without a record of use: all entries count as used."""
+        state_dict.setdefault(f"{prefix}usage", torch.ones_like(self.usage))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _build(name: str, channels: int, **keywords: Any) -> nn.Module:
+    """Build an autoencoder of diffusers, with its blocks named and its options checked."""
+    import diffusers
+
+    widths = tuple(keywords["block_out_channels"])
+    groups = keywords["norm_num_groups"]
+    if not widths or any(width % groups for width in widths):
+        raise OptionError(
+            f"block_out_channels={list(widths)}: every width must be a multiple of"
+            f" norm_num_groups={groups}, and one level is the least."
+        )
+    for option, default in (
+        ("down_block_types", "DownEncoderBlock2D"),
+        ("up_block_types", "UpDecoderBlock2D"),
+    ):
+        blocks = keywords[option] or [default] * len(widths)
+        if len(blocks) != len(widths):
+            raise OptionError(
+                f"{option} names {len(blocks)} blocks for the {len(widths)} levels of"
+                f" block_out_channels={list(widths)}: give one for each level."
+            )
+        keywords[option] = tuple(blocks)
+    keywords["block_out_channels"] = widths
+    try:
+        return getattr(diffusers, name)(in_channels=channels, out_channels=channels, **keywords)
+    except ValueError as error:  # diffusers' only word about a block or activation it lacks
+        raise OptionError(
+            f"diffusers cannot build {name} ({error}): compare down_block_types,"
+            " up_block_types and act_fn with its documentation."
+        ) from error

@@ -1,0 +1,289 @@
+"""DeepR's ConvSwin2SR: a convolution that folds the context in, then Swin2SR, for any factor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from xdeepr.errors import CheckpointError, OptionError
+from xdeepr.networks.conv_baseline import (
+    check_deepr_config,
+    context_of,
+    folding,
+    pair_of,
+    whole_cells,
+)
+from xdeepr.networks.swin2sr import (
+    CovariateHead,
+    Interpolation,
+    SwinNetwork,
+    SwinOptions,
+    baseline,
+    batch_of_covariates,
+    check_lr_network,
+)
+
+SWIN_KEYS = (
+    "embed_dim", "depths", "num_heads", "window_size", "patch_size", "mlp_ratio", "qkv_bias",
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate", "hidden_act",
+    "layer_norm_eps", "img_range", "resi_connection", "upsampler",
+)  # fmt: skip
+"""Keywords of the transformer, by the names of transformers."""
+
+DEEPR_DEFAULTS = {
+    "embed_dim": 180,
+    "depths": (6, 6, 6, 6, 6, 6),
+    "num_heads": (6, 6, 6, 6, 6, 6),
+    "window_size": 8,
+    "upsampler": "pixelshuffle",
+}
+"""DeepR's defaults where ours differ: a ``config.json`` may leave them out."""
+
+
+class ConvSwin2SR(SwinNetwork):
+    """Swin2SR for any factor: DeepR's network, whose checkpoints it loads.
+
+    A convolution without padding maps the LR input with its context onto the HR size divided by
+    2^k, where k = ⌈log₂ factor⌉; Swin2SR enlarges this by 2^k.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Predictors and predictands.
+    factor : int
+        HR pixels along the edge of an LR cell, from 2.
+    context : int, default: 0
+        Extra LR cells on each side of the input, which the first convolution folds in.
+    covariate_channels : int, default: 0
+        HR covariates.
+    lr_shape : (int, int), optional
+        Size of the input along y and x, context included. Needed if the factor is no power of
+        two: the network is then for this size only. Otherwise not used, and the attribute of
+        this name is None.
+    interpolation : {"bicubic", "bilinear", "nearest"}, optional
+        Interpolate the first `out_channels` predictors and add them to the output. By default
+        nothing is added.
+    merge : {"residual", "deepr"}, default: "residual"
+        How covariates enter: by a :class:`~xdeepr.networks.swin2sr.CovariateHead`, or by DeepR's
+        two linear maps of each pixel, which need an interpolation.
+    rgb_mean : bool, default: False
+        Subtract the mean colour of photographs from three channels, as transformers does, and so
+        DeepR's networks of three variables.
+    embed_dim, depths, num_heads, window_size, patch_size, mlp_ratio, qkv_bias
+        Of the transformer, as in :class:`~xdeepr.networks.swin2sr.Swin2SR`.
+    hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate
+        The same.
+    hidden_act, layer_norm_eps, img_range, resi_connection, upsampler
+        The same.
+
+    Raises
+    ------
+    OptionError
+        If the arguments do not fit together.
+
+    References
+    ----------
+    Conde et al., 2022, arXiv:2209.11345; DeepR's model card of ConvSwin2SR.
+    """
+
+    grid = "lr"
+    whole_cells = staticmethod(whole_cells)
+    multiple = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        factor: int,
+        context: int = 0,
+        covariate_channels: int = 0,
+        lr_shape: Sequence[int] | None = None,
+        interpolation: Interpolation | None = None,
+        merge: Literal["residual", "deepr"] = "residual",
+        rgb_mean: bool = False,
+        embed_dim: int = 60,
+        depths: Sequence[int] = (4, 4),
+        num_heads: Sequence[int] = (6, 6),
+        window_size: int = 5,
+        patch_size: int = 1,
+        mlp_ratio: float = 2.0,
+        qkv_bias: bool = True,
+        hidden_dropout_prob: float = 0.0,
+        attention_probs_dropout_prob: float = 0.0,
+        drop_path_rate: float = 0.1,
+        hidden_act: str = "gelu",
+        layer_norm_eps: float = 1e-5,
+        img_range: float = 1.0,
+        resi_connection: str = "1conv",
+        upsampler: str = "pixelshuffledirect",
+    ) -> None:
+        super().__init__()
+        check_lr_network(in_channels, out_channels, factor, context, interpolation)
+        folded = folding(factor, context, lr_shape)
+        self.factor, self.context = factor, context
+        self.out_channels, self.covariate_channels = out_channels, covariate_channels
+        self.interpolation = interpolation
+        self.lr_shape = folded.lr_shape
+        options = SwinOptions(
+            embed_dim, depths, num_heads, window_size, patch_size, mlp_ratio, qkv_bias,
+            hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate, hidden_act,
+            layer_norm_eps, img_range, resi_connection, upsampler,
+        )  # fmt: skip
+        self.preprocess_model = nn.Conv2d(in_channels, in_channels, folded.kernel)
+        self.swin = options.build(in_channels, out_channels, 2**folded.levels)
+        if not rgb_mean:
+            self.swin.swin2sr.mean.zero_()
+        self.head: CovariateHead | None = None
+        self.merge_covars_interp: nn.Conv2d | None = None
+        self.merge_covars_swin2sr: nn.Conv2d | None = None
+        if covariate_channels:
+            self._add_merging(merge)
+
+    def _add_merging(self, merge: str) -> None:
+        """Add what merges the covariates."""
+        channels, more = self.out_channels, self.covariate_channels
+        if merge == "residual":
+            self.head = CovariateHead(channels, more)
+        elif merge == "deepr" and self.interpolation is not None:
+            self.merge_covars_interp = nn.Conv2d(channels + more, channels, 1)
+            self.merge_covars_swin2sr = nn.Conv2d(channels + more, channels, 1)
+        else:
+            raise OptionError(
+                f"merge={merge!r} with interpolation={self.interpolation!r}: choose 'residual', or"
+                " 'deepr' together with an interpolation, which DeepR merges covariates with."
+            )
+
+    def forward(self, lr: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
+        """Return HR fields.
+
+        Parameters
+        ----------
+        lr : torch.Tensor
+            Normalized predictors with their context, shape (N, in, y, x).
+        covariates : torch.Tensor, optional
+            Normalized HR covariates, shape (N, K, H, W), or (1, K, H, W) for all entries.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (N, out, H, W) with H = (y − 2 · context) · factor, W alike.
+        """
+        out = self.run_swin(self.preprocess_model(lr), any_size=self.lr_shape is None)
+        if self.covariate_channels:
+            covariates = batch_of_covariates(covariates, self.covariate_channels, out)
+            if self.head is not None:
+                out = self.head(out, covariates)
+            elif self.merge_covars_swin2sr is not None:
+                out = self.merge_covars_swin2sr(torch.cat([out, covariates], dim=1))
+        if self.interpolation is None:
+            return out
+        base = baseline(lr, self.context, self.factor, self.out_channels, self.interpolation)
+        if self.merge_covars_interp is not None and covariates is not None:
+            base = self.merge_covars_interp(torch.cat([base, covariates], dim=1))
+        return base + out
+
+    @classmethod
+    def from_deepr(cls, config: Mapping[str, Any]) -> ConvSwin2SR:
+        """Build the network of a published ``config.json``, with fresh weights.
+
+        Parameters
+        ----------
+        config : mapping
+            As DeepR's ``save_pretrained`` wrote it.
+
+        Raises
+        ------
+        CheckpointError
+            If it has unknown keys, or the sizes in it contradict each other.
+        """
+        return cls(**cls.keywords_of_deepr(config))
+
+    @staticmethod
+    def keywords_of_deepr(config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keywords of the constructor for a published ``config.json``.
+
+        Parameters
+        ----------
+        config : mapping
+            As DeepR's ``save_pretrained`` wrote it.
+
+        Raises
+        ------
+        CheckpointError
+            As :meth:`from_deepr`.
+        """
+        known = {"input_shape", "sample_size", "image_size", "upscale", "real_upscale"}
+        known |= {"num_channels", "num_channels_out", "num_high_res_covars", "num_low_res_covars"}
+        known |= {"interpolation_method", "use_absolute_embeddings", *SWIN_KEYS}
+        check_deepr_config(config, "conv_swin2sr", known)
+        for key in ("use_absolute_embeddings", "num_low_res_covars"):
+            if config.get(key):
+                raise CheckpointError(
+                    f"config.json: {key} is {config[key]!r}, which none of DeepR's published"
+                    " networks has and xdeepr does not build."
+                )
+        channels = config.get("num_channels")
+        if channels is None or config.get("num_channels_out", channels) != channels:
+            raise CheckpointError(
+                f"config.json: num_channels is {channels!r} and num_channels_out is"
+                f" {config.get('num_channels_out')!r}; the same number is due for both."
+            )
+        lr_shape, factor, context = _sizes(config)
+        covariates = int(config.get("num_high_res_covars") or 0)
+        swin = {key: config[key] for key in SWIN_KEYS if config.get(key) is not None}
+        return {
+            "in_channels": channels,
+            "out_channels": channels,
+            "factor": factor,
+            "context": context,
+            "covariate_channels": covariates,
+            "lr_shape": lr_shape,
+            "interpolation": config.get("interpolation_method", "bicubic"),
+            "merge": "deepr",
+            "rgb_mean": channels == 3,
+            **DEEPR_DEFAULTS,
+            **swin,
+        }
+
+
+def _sizes(config: Mapping[str, Any]) -> tuple[tuple[int, int], int, int]:
+    """Return size of the LR input, factor and context of a published configuration.
+
+    ``upscale`` is rounded up to a power of two when DeepR saves a configuration. The true factor
+    is ``real_upscale``; where that is missing, it is the only one that rounds up to ``upscale``
+    and leaves the same number of LR cells on all sides.
+    """
+    lr_shape = pair_of(config, "input_shape")
+    hr_shape = pair_of(config, "sample_size")
+    upscale, factor = int(config.get("upscale", 2)), config.get("real_upscale")
+    centre = pair_of(config, "image_size")
+    if hr_shape is None and centre is not None and factor is not None:
+        hr_shape = centre[0] * factor, centre[1] * factor
+    if lr_shape is None or hr_shape is None:
+        missing = "input_shape" if lr_shape is None else "sample_size"
+        raise CheckpointError(
+            f"config.json of a conv_swin2sr has no {missing}: add height and width of the"
+            f" {'LR input' if lr_shape is None else 'HR output'}, which its layers depend on."
+        )
+    if factor is not None:
+        return lr_shape, int(factor), context_of(lr_shape, hr_shape, int(factor))
+    fitting = {}
+    power = 1 << (upscale - 1).bit_length()
+    for candidate in {upscale, *range(power // 2 + 1, power + 1)}:
+        try:
+            fitting[candidate] = context_of(lr_shape, hr_shape, candidate)
+        except CheckpointError:
+            continue
+    if centre is not None and len(fitting) > 1:
+        fitting = {f: c for f, c in fitting.items() if (centre[0] * f, centre[1] * f) == hr_shape}
+    if len(fitting) != 1:
+        raise CheckpointError(
+            f"config.json: the factor does not follow from input_shape {lr_shape}, sample_size"
+            f" {hr_shape} and upscale {upscale}: add real_upscale."
+        )
+    factor, context = fitting.popitem()
+    return lr_shape, factor, context
