@@ -118,7 +118,7 @@ def test_vq_regularizer_is_that_of_diffusers(generator):
     nn.init.normal_(model.model.quantize.embedding.weight, generator=generator)
     x = smooth(generator, 4)
     reconstruction, regularizer = model.reconstruction_terms(x)
-    quantized, loss, _ = model.model.quantize(model.encode(x))
+    _, loss, _ = model.model.quantize(model.encode(x))
     torch.testing.assert_close(regularizer.mean(), loss)
     torch.testing.assert_close(reconstruction, model(x))
     # each entry of the batch has its own

@@ -43,7 +43,9 @@ def bare(network: str, down: list[str], up: list[str], widths: tuple[int, ...] =
     """
     tokens = {"cross_attention_dim": 8} if network == "unet2d-condition" else {}
     fields, times = numbers(3, 3, 8, 8), torch.ones(3)
-    for time_dim in (None, widths[-1]):
+    # only KCrossAttn blocks look at the length of the time vector
+    particular = any("KCross" in name for name in (*down, *up))
+    for time_dim in (None, widths[-1]) if particular else (None,):
         try:
             unet = THEIRS[network](
                 in_channels=3, out_channels=3, block_out_channels=widths, layers_per_block=1,
@@ -150,7 +152,7 @@ def test_mixed_levels_are_judged_as_diffusers_does(network: str) -> None:
     draw = random.Random(3)
     judged: dict[bool, int] = {True: 0, False: 0}
     families = [["plain"], ["plain", "skip"], ["skip"], ["k"], ["k"], ["k", "plain"]]
-    for _ in range(60):
+    for _ in range(50):
         family = draw.choice(families)
         pool = [b for b in BLOCKS if b.family in family and network in b.networks]
         if not pool:
@@ -167,7 +169,7 @@ def test_mixed_levels_are_judged_as_diffusers_does(network: str) -> None:
             size = 2 * model.multiple
             out = model(numbers(2, 5, size, size), *conditions())
             assert untouched(model, out) == [], (down, up)
-    assert min(judged.values()) >= 8, "the draw judges next to nothing"
+    assert min(judged.values()) >= 5, f"the draw judges next to nothing: {judged}"
 
 
 @pytest.mark.parametrize("network", BOTH)

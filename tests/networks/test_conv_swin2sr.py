@@ -12,6 +12,7 @@ from torch import nn
 
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.networks.conv_swin2sr import ConvSwin2SR
+from xdeepr.networks.swin2sr import SwinNetwork
 
 SMALL = {"embed_dim": 8, "depths": [2], "num_heads": [2], "window_size": 4}
 
@@ -193,10 +194,52 @@ def test_state_goes_round(normal):
     state[f"{here}.relative_position_index"] = torch.zeros(25, 25)
     state[f"{here}.relative_coords_table"] = torch.zeros(1, 9, 9, 2)
     again.load_state_dict(state)
-    with pytest.raises(RuntimeError, match="query|q_proj"):
+    with pytest.raises(RuntimeError, match=r"query|q_proj"):
         again.load_state_dict({k: v for k, v in state.items() if "query" not in k})
     with pytest.raises(RuntimeError, match="extra"):
         again.load_state_dict({**state, "swin.swin2sr.extra": torch.zeros(1)})
+
+
+class Layer(nn.Module):
+    """A layer as newer versions of transformers have it: other names, the same tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.Module()
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            setattr(self.attention, name, nn.Linear(4, 4, bias=name != "k_proj"))
+        self.attention.logit_scale = nn.Parameter(torch.ones(2, 1, 1))
+        self.attention.continuous_position_bias_mlp = nn.Sequential(
+            nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2, bias=False)
+        )
+        self.mlp = nn.Module()
+        self.mlp.fc1, self.mlp.fc2 = nn.Linear(4, 8), nn.Linear(8, 4)
+        self.layernorm_before, self.layernorm_after = nn.LayerNorm(4), nn.LayerNorm(4)
+
+
+def test_names_are_kept_with_newer_transformers():
+    class Network(SwinNetwork):
+        def __init__(self):
+            super().__init__()
+            self.swin = nn.Module()
+            self.swin.layers = nn.ModuleList([Layer()])
+            self.preprocess_model = nn.Conv2d(1, 1, 1)
+
+    network = Network()
+    here = "swin.swin2sr.encoder.stages.0.layers.0."
+    expected = {n.replace(here, "swin.layers.0.") for n in published_names(1, 1, 0) if here in n}
+    state = network.state_dict()
+    assert set(state) == expected | {"preprocess_model.weight", "preprocess_model.bias"}
+    again = Network()
+    assert again.load_state_dict(state) == ([], [])
+    assert torch.equal(again.swin.layers[0].mlp.fc2.weight, network.swin.layers[0].mlp.fc2.weight)
+    assert torch.equal(
+        again.swin.layers[0].attention.o_proj.weight,
+        state["swin.layers.0.attention.output.dense.weight"],
+    )
+    # a file that was written with the newer names is read as well
+    newer = dict(network.named_parameters())
+    assert Network().load_state_dict(newer) == ([], [])
 
 
 def linear(x, weights, name):
