@@ -80,7 +80,7 @@ def untrained(tile: tuple[int, int], network_name: str = "unet2d") -> Any:
         predictands=(t2m,),
         covariates=(Quantity("z", "m**2 s**-2"), Quantity("lsm", "1")),
         base=(0,),
-        time_features=("hour", "day_of_year"),
+        time_features={"hour": "cyclical", "day_of_year": "cyclical"},
         factor=FACTOR,
         margin=(0, 0, 0, 0),
         grid_kind="latlon",
@@ -90,7 +90,7 @@ def untrained(tile: tuple[int, int], network_name: str = "unet2d") -> Any:
         diffusion=Diffusion(),
         normalization={
             "predictors": Normalization((285.0,), (8.0,)),
-            "residual": Normalization((0.0,), (1.0,)),
+            "target": Normalization((0.0,), (1.0,)),
             "covariates": Normalization((0.5, 0.5), (0.3, 0.3)),
         },
     )
