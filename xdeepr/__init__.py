@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from xdeepr.coarsening import coarsen
     from xdeepr.downscaler import Downscaler
     from xdeepr.downscaling import downscale
+    from xdeepr.hub import from_hub, push_to_hub
+    from xdeepr.legacy import from_deepr
     from xdeepr.solvers import Sampler
     from xdeepr.training import fit
     from xdeepr.verification import verify
@@ -32,7 +34,10 @@ _LAZY = {
     "coarsen": "xdeepr.coarsening",
     "downscale": "xdeepr.downscaling",
     "fit": "xdeepr.training",
+    "from_deepr": "xdeepr.legacy",
+    "from_hub": "xdeepr.hub",
     "load": "xdeepr.checkpoint",
+    "push_to_hub": "xdeepr.hub",
     "verify": "xdeepr.verification",
 }
 _SUBMODULES = ("datasets", "plotting", "synthetic")
@@ -49,8 +54,11 @@ __all__ = [
     "downscale",
     "errors",
     "fit",
+    "from_deepr",
+    "from_hub",
     "load",
     "plotting",
+    "push_to_hub",
     "synthetic",
     "verify",
 ]

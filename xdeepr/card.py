@@ -124,6 +124,9 @@ class Card:
     margin : tuple of int
         HR cells by which the HR domain is smaller than the LR domain, on the low-y, high-y,
         low-x and high-x side.
+    shift : tuple of int
+        HR cells along y and x by which the HR domain lies higher than its place among the LR cells
+        that the network is shown; not 0 for models of DeepR, which did not look at coordinates.
     grid_kind : str
         "latlon", "projected" or "rotated".
     resolution : tuple of float
@@ -168,6 +171,7 @@ class Card:
     channels: tuple[str, ...] = CHANNELS
     covariate_dropout: float = 0.0
     context: int = 0
+    shift: tuple[int, int] = (0, 0)
     scale: int = 1
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -187,6 +191,12 @@ class Card:
     def fixed_size(self) -> bool:
         """Whether the network's architecture belongs to one size of its input."""
         return self.network["config"].get("lr_shape") is not None
+
+    @property
+    def hr_margin(self) -> tuple[int, int, int, int]:
+        """HR cells between the sides of the LR domain and those of the HR fields' true place."""
+        (south, north, west, east), (up, right) = self.margin, self.shift
+        return south + up, north - up, west + right, east - right
 
     @property
     def stochastic(self) -> bool:
@@ -252,7 +262,7 @@ class Card:
     def _from_data(cls, data: dict[str, Any], tensors: Mapping[str, np.ndarray] | None) -> Card:
         """Return the card of plain data of today's version."""
         quantities = ("predictors", "predictands", "covariates", "varying")
-        tuples = ("base", "margin", "resolution", "tile", "channels")
+        tuples = ("base", "margin", "resolution", "tile", "channels", "shift")
         read: dict[str, Any] = {k: tuple(Quantity(**q) for q in data[k]) for k in quantities}
         read |= {k: tuple(data[k]) for k in tuples}
         read["diffusion"] = Diffusion(**data["diffusion"])
@@ -288,4 +298,4 @@ def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
     normalization = dict(data["normalization"])
     normalization["target"] = normalization.pop("residual")
     new["normalization"] = normalization
-    return {"varying": (), "channels": CHANNELS, **new}
+    return {"shift": (0, 0), "varying": (), "channels": CHANNELS, **new}

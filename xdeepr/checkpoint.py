@@ -105,7 +105,9 @@ def _write(model: Downscaler, folder: Path) -> None:
 
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     save_file(tensors, folder / WEIGHTS)
-    save_arrays(model.covariate_arrays, folder / COVARIATES)
+    # safetensors writes a numpy array as it lies in memory, whatever its strides
+    kept = {k: np.ascontiguousarray(v) for k, v in model.covariate_arrays.items()}
+    save_arrays(kept, folder / COVARIATES)
     (folder / CURVE).write_text(json.dumps(model.curve))
     large = model.card.tensors()
     if large:
@@ -141,6 +143,13 @@ def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
         outer = json.loads(file.read_text())
         card, hashes = outer["card"], outer["sha256"]
     except FileNotFoundError:
+        from xdeepr.legacy import is_legacy
+
+        if is_legacy(Path(path)):
+            raise CheckpointError(
+                f"{path} is a checkpoint of DeepR: make a model of it first, with"
+                " xdeepr.from_deepr(...)."
+            ) from None
         raise CheckpointError(
             f"{path} is not a checkpoint of xdeepr (it has no {CARD}): give the folder that"
             " model.save(...) wrote."
@@ -245,10 +254,7 @@ def load_covariates(folder: str | os.PathLike[str], card: Card, grid: Grid) -> x
     """
     arrays = _load_arrays(Path(folder) / COVARIATES)
     dims = (grid.y.name, grid.x.name)
-    coords = {
-        axis.name: (axis.name, arrays[key], axis.attrs)
-        for key, axis in (("y", grid.y), ("x", grid.x))
-    }
+    coords = grid.variables_of((arrays["y"], arrays["x"]))
     fields = {
         q.name: (dims, values, {**q.attrs, "units": q.units})
         for q, values in zip(card.covariates, arrays["values"], strict=True)
@@ -275,6 +281,10 @@ def locate(model: str | os.PathLike[str]) -> Path:
     name = os.fspath(model)
     if (SHIPPED / name / CARD).is_file():
         return SHIPPED / name
+    from xdeepr.hub import checkpoint_folder, is_repo_id
+
+    if is_repo_id(model):
+        return checkpoint_folder(name)
     known = [*shipped_names(), *METHODS]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
     raise OptionError(
@@ -301,7 +311,8 @@ def _check_hashes(folder: Path) -> None:
     stated = json.loads((folder / CARD).read_text())["sha256"]
     for name in {WEIGHTS, COVARIATES, CURVE, *stated}:
         file = folder / name
-        if not file.resolve().is_relative_to(folder.resolve()):
+        # by name, not resolved: the Hub's cache keeps its files elsewhere and links to them
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             raise CheckpointError(
                 f"{folder / CARD} names a file outside its folder ({name}): it was made to do harm"
                 " or is damaged; do not use it."

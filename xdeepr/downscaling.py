@@ -115,7 +115,8 @@ def downscale(
         check_suits(resolved.card, lr_grid)
         warn_of_new_months(resolved.card, _time_of(ds, axes))
     _check_covariates(resolved, covariates)
-    hr_grid = lr_grid.refine(resolved.factor).crop(resolved.margin)
+    margin = resolved.card.hr_margin if resolved.card else resolved.margin
+    hr_grid = lr_grid.refine(resolved.factor).crop(margin)
     hr_grid = replace(
         hr_grid,
         y=hr_grid.y.snap(resolved.known[0]),

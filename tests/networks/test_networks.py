@@ -20,6 +20,7 @@ HR = {
     "unet2d-condition": {**SMALL, "block_out_channels": [16, 32]},
     "unet": {**SMALL, "is_attention": [False, False, True]},
 }
+PUBLISHED_LR = {"published-conv-swin2sr", "published-conv-baseline"}
 LR = {
     "swin2sr": {"embed_dim": 12, "depths": [2], "num_heads": [2]},
     "conv-swin2sr": {"embed_dim": 12, "depths": [2], "num_heads": [2]},
@@ -30,11 +31,12 @@ LR = {
 def test_every_network_is_of_a_known_kind():
     """Those that are missing here have tests of their own."""
     other = {"published-unet", "autoencoder-kl", "vq"}
-    assert set(NETWORKS) == {*HR, *LR, *other}
+    assert set(NETWORKS) == {*HR, *LR, *PUBLISHED_LR, *other}
     for name in NETWORKS:
-        assert issubclass(network_class(name), torch.nn.Module)
-        assert works_on_lr(network_class(name)) == (name in LR)
-        assert needs_lr(network_class(name)) == (name in (*LR, "unet2d-condition"))
+        cls, on_lr = network_class(name), name in (*LR, *PUBLISHED_LR)
+        assert issubclass(cls, torch.nn.Module)
+        assert works_on_lr(cls) == on_lr
+        assert needs_lr(cls) == (on_lr or name == "unet2d-condition")
 
 
 @pytest.mark.parametrize("name", HR)

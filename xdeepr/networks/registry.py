@@ -32,6 +32,8 @@ NETWORKS: dict[str, str] = {
     "unet2d-condition": "xdeepr.networks.conditional:UNet2DCondition",
     "unet": "xdeepr.networks.tailored:TailoredUNet",
     "published-unet": "xdeepr.networks.published_unet:PublishedUNet",
+    "published-conv-swin2sr": "xdeepr.networks.published_lr:PublishedConvSwin2SR",
+    "published-conv-baseline": "xdeepr.networks.published_lr:PublishedConvBaseline",
     "swin2sr": "xdeepr.networks.swin2sr:Swin2SR",
     "conv-swin2sr": "xdeepr.networks.conv_swin2sr:ConvSwin2SR",
     "conv-baseline": "xdeepr.networks.conv_baseline:ConvBaseline",
