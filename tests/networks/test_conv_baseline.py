@@ -203,6 +203,9 @@ def test_errors(normal):
     [
         ({"upblock_channel": [1]}, r"upblock_channel \(nearest: upblock_channels\)"),
         ({"model_type": "conv_swin2sr"}, "conv_swin2sr"),
+        ({"model_type": "conv_bilineal"}, "first draft"),
+        ({"upscale": 2.5}, "upscale is 2.5"),
+        ({"upblock_channels": ["wide", 16]}, "wrong kind"),
         ({"input_shape": [44, 62]}, "all four sides"),
         ({"input_shape": [43, 59]}, "all four sides"),
         ({"input_shape": [30, 46]}, "all four sides"),

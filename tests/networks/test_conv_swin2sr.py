@@ -412,6 +412,12 @@ def test_upscale_before_and_after_saving(upscale):
         ({"use_absolute_embeddings": True}, "use_absolute_embeddings"),
         ({"num_low_res_covars": 2}, "num_low_res_covars"),
         ({"upsampler": "shuffle"}, "'shuffle'"),
+        ({"real_upscale": "5"}, "real_upscale is '5'"),
+        ({"upscale": -8}, "upscale is -8"),
+        ({"hidden_act": 7}, "hidden_act"),
+        ({"hidden_act": "wave"}, "wave"),
+        ({"window_size": 5.5}, "window_size"),
+        ({"depths": 6}, "wrong kind"),
     ],
 )
 def test_configurations_that_are_refused(changes, message):

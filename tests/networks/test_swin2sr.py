@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from xdeepr.errors import OptionError
-from xdeepr.networks.swin2sr import CovariateHead, Swin2SR, baseline
+from xdeepr.networks.lr_parts import CovariateHead, baseline
+from xdeepr.networks.swin2sr import DropPath, Swin2SR
 
 SMALL = {"embed_dim": 8, "depths": [2], "num_heads": [2], "window_size": 4}
 
@@ -184,6 +185,29 @@ def test_img_range_scales_input_and_output(normal):
     torch.testing.assert_close(two(lr), one(2 * lr) / 2)
 
 
+def test_layers_are_dropped_in_training_only(normal):
+    """At even steps up to the rate; transformers forgets the rate in some versions."""
+    options = {**SMALL, "depths": [2, 2], "num_heads": [2, 2]}
+    lr = normal(1, 1, 8, 8)
+    torch.manual_seed(0)
+    never = wake(Swin2SR(1, 1, factor=2, drop_path_rate=0, **options)).train()
+    assert torch.equal(never(lr), never(lr))
+    often = wake(Swin2SR(1, 1, factor=2, drop_path_rate=0.8, **options))
+    assert torch.equal(often(lr), never(lr))
+    often.train()
+    assert len({float(often(lr).detach().sum()) for _ in range(10)}) > 3
+    rates = [m.rate for m in often.modules() if isinstance(m, DropPath)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8])
+
+
+def test_drop_path_keeps_the_mean():
+    torch.manual_seed(0)
+    dropped = DropPath(0.25)(torch.ones(4000, 2, 3))
+    assert {round(v, 5) for v in dropped.unique().tolist()} == {0, round(1 / 0.75, 5)}
+    assert (dropped == dropped[:, :1, :1]).all()  # an entry as a whole
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.05)
+
+
 def test_covariate_head_starts_as_the_identity(normal):
     head, fields, covariates = CovariateHead(2, 3), normal(1, 2, 5, 5), normal(1, 3, 5, 5)
     assert torch.equal(head(fields, covariates), fields)
@@ -210,6 +234,9 @@ def test_transformers_is_not_imported_before_it_is_needed():
         ({"num_heads": [2, 2]}, "same stages"),
         ({"depths": [], "num_heads": []}, "same stages"),
         ({"window_size": 1}, "window_size=1"),
+        ({"drop_path_rate": 1}, "drop_path_rate=1"),
+        ({"hidden_act": "wave"}, "wave"),
+        ({"qkv_bias": "yes"}, "qkv_bias"),
         ({"patch_size": 2}, "patch_size=2"),
         ({"upsampler": "shuffle"}, "'shuffle'.*pixelshuffle"),
         ({"upsampler": "nearest+conv"}, "by 4, not by 2"),

@@ -47,7 +47,7 @@ def test_equals_the_sum_of_three_terms(pair, factor, size):
     np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-5)
 
 
-def test_each_term_counts(pair):
+def test_each_term_counts():
     """Fields that only one of the terms can tell apart."""
     zero = torch.zeros(1, 1, 12, 12)
     checker = torch.ones(1, 1, 12, 12)

@@ -198,6 +198,8 @@ class VQAutoencoder(_Autoencoder):
     van den Oord et al., 2017, arXiv:1711.00937.
     """
 
+    usage: torch.Tensor
+
     def __init__(
         self,
         channels: int,
@@ -279,8 +281,8 @@ class VQAutoencoder(_Autoencoder):
         use and a constant reconstruction (Dhariwal et al., 2020, arXiv:2005.00341, section 3.1).
         The latents are taken at even distances, not drawn, so that training stays repeatable.
         """
-        pixels = latent.permute(0, 2, 3, 1).flatten(0, 2)
         codebook = self.model.quantize.embedding.weight
+        pixels = latent.permute(0, 2, 3, 1).flatten(0, 2).to(codebook)
         dead = torch.nonzero(self.usage < DEAD)[:, 0]
         if len(dead):
             place = torch.arange(len(dead), device=dead.device) * len(pixels) // len(dead)

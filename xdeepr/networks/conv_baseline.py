@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from xdeepr.errors import CheckpointError, OptionError
-from xdeepr.networks.swin2sr import (
+from xdeepr.errors import CheckpointError, OptionError, XdeeprError
+from xdeepr.networks.lr_parts import (
     CovariateHead,
     Interpolation,
     baseline,
@@ -129,7 +129,7 @@ class ConvBaseline(nn.Module):
     context : int, default: 0
         Extra LR cells on each side of the input, which the first convolution folds in.
     covariate_channels : int, default: 0
-        HR covariates, merged by a :class:`~xdeepr.networks.swin2sr.CovariateHead`.
+        HR covariates, merged by a :class:`~xdeepr.networks.lr_parts.CovariateHead`.
     lr_shape : (int, int), optional
         Size of the input along y and x, context included. Needed if the factor is no power of
         two: the network is then for this size only. Otherwise not used, and the attribute of
@@ -229,7 +229,7 @@ class ConvBaseline(nn.Module):
         CheckpointError
             If it has unknown keys, or the sizes in it contradict each other.
         """
-        return cls(**cls.keywords_of_deepr(config))
+        return build_deepr(cls, cls.keywords_of_deepr(config))
 
     @staticmethod
     def keywords_of_deepr(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,10 +246,16 @@ class ConvBaseline(nn.Module):
         CheckpointError
             As :meth:`from_deepr`.
         """
+        if config.get("model_type") == "conv_bilineal":
+            raise CheckpointError(
+                "config.json is of the model type 'conv_bilineal', DeepR's first draft of its"
+                " baseline: a network of other layers, which was never published and which xdeepr"
+                " does not build. Train a 'conv-baseline' instead."
+            )
         known = {"num_channels", "upscale", "input_shape", "image_size", "sample_size"}
         known |= {"interpolation_method", "upblock_channels", "upblock_kernel_size"}
         check_deepr_config(config, "convbilinear", known, {"upscale_power2"})
-        factor = int(config.get("upscale", 1))
+        factor = whole_number(config, "upscale", 1)
         lr_shape = pair_of(config, "input_shape") or (44, 60)
         hr_shape = pair_of(config, "sample_size")
         if hr_shape is None:
@@ -260,7 +266,7 @@ class ConvBaseline(nn.Module):
                     " sample_size, height and width of the HR fields."
                 )
             hr_shape = centre[0] * factor, centre[1] * factor
-        channels = int(config.get("num_channels", 1))
+        channels = whole_number(config, "num_channels", 1)
         # DeepR records upblock_kernel_size and does not use it: its kernels are always 5 and 3
         return {
             "in_channels": channels,
@@ -312,12 +318,51 @@ def check_deepr_config(
         )
     unknown = sorted(set(config) - set(known) - set(without_effect) - WITHOUT_EFFECT)
     if unknown:
-        near = [difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)[0] for key in unknown]
-        pairs = ", ".join(f"{key} (nearest: {n})" for key, n in zip(unknown, near, strict=True))
+        pairs = ", ".join(
+            f"{key} (nearest: {difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)[0]})"
+            for key in unknown
+        )
         raise CheckpointError(
             f"config.json of a {model_type} has keys that are not known: {pairs}. They may change"
             " what the network does: correct them, or delete those that change nothing."
         )
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def build_deepr(cls: type[Network], keywords: Mapping[str, Any]) -> Network:
+    """Build a network from what a published ``config.json`` says.
+
+    Raises
+    ------
+    OptionError
+        If values do not fit together.
+    CheckpointError
+        If a value is of the wrong kind.
+    """
+    try:
+        return cls(**keywords)
+    except XdeeprError:
+        raise
+    except (TypeError, ValueError) as error:  # transformers checks kinds strictly
+        raise CheckpointError(
+            f"config.json has a value of the wrong kind ({error}): copy the checkpoint again."
+        ) from error
+
+
+def whole_number(config: Mapping[str, Any], key: str, default: int) -> int:
+    """Return a whole number of a configuration; null counts as missing.
+
+    Raises
+    ------
+    CheckpointError
+        If it is something else, or negative.
+    """
+    value = default if config.get(key) is None else config[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise CheckpointError(f"config.json: {key} is {value!r}, where a whole number is due.")
+    return value
 
 
 def pair_of(config: Mapping[str, Any], key: str) -> tuple[int, int] | None:

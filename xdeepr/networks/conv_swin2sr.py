@@ -10,21 +10,22 @@ from torch import nn
 
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.networks.conv_baseline import (
+    build_deepr,
     check_deepr_config,
     context_of,
     folding,
     pair_of,
     whole_cells,
+    whole_number,
 )
-from xdeepr.networks.swin2sr import (
+from xdeepr.networks.lr_parts import (
     CovariateHead,
     Interpolation,
-    SwinNetwork,
-    SwinOptions,
     baseline,
     batch_of_covariates,
     check_lr_network,
 )
+from xdeepr.networks.swin2sr import SwinNetwork, SwinOptions
 
 SWIN_KEYS = (
     "embed_dim", "depths", "num_heads", "window_size", "patch_size", "mlp_ratio", "qkv_bias",
@@ -40,7 +41,7 @@ DEEPR_DEFAULTS = {
     "window_size": 8,
     "upsampler": "pixelshuffle",
 }
-"""DeepR's defaults where ours differ: a ``config.json`` may leave them out."""
+"""DeepR's defaults where ours differ or may come to: a ``config.json`` may leave them out."""
 
 
 class ConvSwin2SR(SwinNetwork):
@@ -67,7 +68,7 @@ class ConvSwin2SR(SwinNetwork):
         Interpolate the first `out_channels` predictors and add them to the output. By default
         nothing is added.
     merge : {"residual", "deepr"}, default: "residual"
-        How covariates enter: by a :class:`~xdeepr.networks.swin2sr.CovariateHead`, or by DeepR's
+        How covariates enter: by a :class:`~xdeepr.networks.lr_parts.CovariateHead`, or by DeepR's
         two linear maps of each pixel, which need an interpolation.
     rgb_mean : bool, default: False
         Subtract the mean colour of photographs from three channels, as transformers does, and so
@@ -106,7 +107,7 @@ class ConvSwin2SR(SwinNetwork):
         merge: Literal["residual", "deepr"] = "residual",
         rgb_mean: bool = False,
         embed_dim: int = 60,
-        depths: Sequence[int] = (4, 4),
+        depths: Sequence[int] = (2, 2),
         num_heads: Sequence[int] = (6, 6),
         window_size: int = 5,
         patch_size: int = 1,
@@ -119,7 +120,7 @@ class ConvSwin2SR(SwinNetwork):
         layer_norm_eps: float = 1e-5,
         img_range: float = 1.0,
         resi_connection: str = "1conv",
-        upsampler: str = "pixelshuffledirect",
+        upsampler: str = "pixelshuffle",
     ) -> None:
         super().__init__()
         check_lr_network(in_channels, out_channels, factor, context, interpolation)
@@ -200,7 +201,7 @@ class ConvSwin2SR(SwinNetwork):
         CheckpointError
             If it has unknown keys, or the sizes in it contradict each other.
         """
-        return cls(**cls.keywords_of_deepr(config))
+        return build_deepr(cls, cls.keywords_of_deepr(config))
 
     @staticmethod
     def keywords_of_deepr(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,14 +227,14 @@ class ConvSwin2SR(SwinNetwork):
                     f"config.json: {key} is {config[key]!r}, which none of DeepR's published"
                     " networks has and xdeepr does not build."
                 )
-        channels = config.get("num_channels")
-        if channels is None or config.get("num_channels_out", channels) != channels:
+        channels = whole_number(config, "num_channels", 0)
+        if not channels or whole_number(config, "num_channels_out", channels) != channels:
             raise CheckpointError(
-                f"config.json: num_channels is {channels!r} and num_channels_out is"
-                f" {config.get('num_channels_out')!r}; the same number is due for both."
+                f"config.json: num_channels is {config.get('num_channels')!r} and num_channels_out"
+                f" is {config.get('num_channels_out')!r}: the same number, from 1, is due for both."
             )
         lr_shape, factor, context = _sizes(config)
-        covariates = int(config.get("num_high_res_covars") or 0)
+        covariates = whole_number(config, "num_high_res_covars", 0)
         swin = {key: config[key] for key in SWIN_KEYS if config.get(key) is not None}
         return {
             "in_channels": channels,
@@ -259,9 +260,9 @@ def _sizes(config: Mapping[str, Any]) -> tuple[tuple[int, int], int, int]:
     """
     lr_shape = pair_of(config, "input_shape")
     hr_shape = pair_of(config, "sample_size")
-    upscale, factor = int(config.get("upscale", 2)), config.get("real_upscale")
+    upscale, factor = whole_number(config, "upscale", 2), whole_number(config, "real_upscale", 0)
     centre = pair_of(config, "image_size")
-    if hr_shape is None and centre is not None and factor is not None:
+    if hr_shape is None and centre is not None and factor:
         hr_shape = centre[0] * factor, centre[1] * factor
     if lr_shape is None or hr_shape is None:
         missing = "input_shape" if lr_shape is None else "sample_size"
@@ -269,8 +270,8 @@ def _sizes(config: Mapping[str, Any]) -> tuple[tuple[int, int], int, int]:
             f"config.json of a conv_swin2sr has no {missing}: add height and width of the"
             f" {'LR input' if lr_shape is None else 'HR output'}, which its layers depend on."
         )
-    if factor is not None:
-        return lr_shape, int(factor), context_of(lr_shape, hr_shape, int(factor))
+    if factor:
+        return lr_shape, factor, context_of(lr_shape, hr_shape, factor)
     fitting = {}
     power = 1 << (upscale - 1).bit_length()
     for candidate in {upscale, *range(power // 2 + 1, power + 1)}:

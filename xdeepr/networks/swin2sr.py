@@ -1,4 +1,4 @@
-"""transformers' Swin2SR as a network on the LR grid, and what all such networks share.
+"""transformers' Swin2SR as a network on the LR grid.
 
 transformers is imported when a network is built, since that takes seconds.
 """
@@ -7,132 +7,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
 
 from xdeepr.errors import OptionError
+from xdeepr.networks.lr_parts import (
+    CovariateHead,
+    Interpolation,
+    baseline,
+    batch_of_covariates,
+    check_lr_network,
+    zero_,
+)
 
-Interpolation = Literal["bicubic", "bilinear", "nearest"]
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect", "nearest+conv", "pixelshuffle_aux")
 
 
-class CovariateHead(nn.Module):
-    """Correct HR fields with what covariates tell of each pixel and its neighbours.
+class DropPath(nn.Module):
+    """Leave a branch out for some entries of a batch, in training only.
 
     Parameters
     ----------
-    channels : int
-        Channels of the fields.
-    covariate_channels : int
-        Channels of the covariates.
-    width : int, default: 32
-        Channels between the two convolutions.
+    rate : float
+        Share of the entries. The others are enlarged, so that the mean stays.
+
+    References
+    ----------
+    Huang et al., 2016, arXiv:1603.09382.
     """
 
-    def __init__(self, channels: int, covariate_channels: int, width: int = 32) -> None:
+    def __init__(self, rate: float) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(channels + covariate_channels, width, 3, padding=1)
-        self.conv_out = nn.Conv2d(width, channels, 3, padding=1)
-        # a fresh head changes nothing
-        zero_(self.conv_out)
+        self.rate = rate
 
-    def forward(self, fields: torch.Tensor, covariates: torch.Tensor) -> torch.Tensor:
-        """Return fields (N, C, H, W), corrected with covariates (N, K, H, W)."""
-        hidden = self.conv_in(torch.cat([fields, covariates], dim=1))
-        return fields + self.conv_out(nn.functional.gelu(hidden))
-
-
-def zero_(layer: nn.Module) -> None:
-    """Set the weights of a layer to zero, so that a fresh network predicts 0."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
+    def forward(self, branch: torch.Tensor) -> torch.Tensor:
+        """Return the branch (N, ...), zero for some of its entries."""
+        if not self.training or self.rate == 0:
+            return branch
+        kept = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1 - self.rate)
+        return branch * kept / (1 - self.rate)
 
 
-def check_lr_network(
-    in_channels: int, out_channels: int, factor: int, context: int, interpolation: str | None
-) -> None:
-    """Refuse arguments that no network on the LR grid can have.
-
-    Raises
-    ------
-    OptionError
-        Names the argument.
-    """
-    if factor < 2:
-        raise OptionError(f"factor={factor}: a network on the LR grid needs a factor from 2.")
-    if context < 0:
-        raise OptionError(f"context={context}: give the number of extra LR cells, from 0.")
-    if interpolation is None:
-        return
-    if interpolation not in Interpolation.__args__:  # type: ignore[attr-defined]
-        raise OptionError(
-            f"interpolation={interpolation!r} is not known: choose None, 'bicubic', 'bilinear' or"
-            " 'nearest'."
-        )
-    if in_channels < out_channels:
-        raise OptionError(
-            f"interpolation={interpolation!r} needs a predictor for each predictand, and there are"
-            f" {in_channels} for {out_channels}: leave interpolation out."
-        )
-
-
-def baseline(lr: torch.Tensor, context: int, factor: int, channels: int, mode: str) -> torch.Tensor:
-    """Interpolate the first channels of the LR cells without their context.
-
-    Parameters
-    ----------
-    lr : torch.Tensor
-        Shape (N, in, y, x), with `context` extra cells on each side.
-    context, factor : int
-        Extra cells; HR pixels along the edge of a cell.
-    channels : int
-        How many channels, from the first.
-    mode : {"bicubic", "bilinear", "nearest"}
-        As torch's ``interpolate`` has it: cells are areas, and the edges of the centre repeat,
-        also where the context knows better. This is DeepR's way.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, channels, (y − 2 · context) · factor, (x − 2 · context) · factor).
-    """
-    height, width = lr.shape[-2:]
-    centre = lr[:, :channels, context : height - context, context : width - context]
-    return nn.functional.interpolate(centre, scale_factor=factor, mode=mode)
-
-
-def batch_of_covariates(
-    covariates: torch.Tensor | None, channels: int, fields: torch.Tensor
-) -> torch.Tensor:
-    """Return covariates for each entry of a batch, one map being that of all entries.
-
-    Parameters
-    ----------
-    covariates : torch.Tensor or None
-        Shape (N, K, H, W) or (1, K, H, W).
-    channels : int
-        K.
-    fields : torch.Tensor
-        What they belong to, shape (N, C, H, W).
-
-    Raises
-    ------
-    OptionError
-        If they are missing or have another shape.
-    """
-    count, _, height, width = fields.shape
-    shape = None if covariates is None else tuple(covariates.shape)
-    if covariates is None or shape not in (
-        (count, channels, height, width),
-        (1, channels, height, width),
-    ):
-        raise OptionError(
-            f"the network needs covariates of the shape {(count, channels, height, width)} and was"
-            f" given {shape or 'none'}: give the {channels} maps it was built for, on the HR grid."
-        )
-    return covariates.expand(count, -1, -1, -1)
+_FRACTIONS = (
+    "mlp_ratio", "hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate",
+    "layer_norm_eps", "img_range",
+)  # fmt: skip
+"""Options for which transformers takes no whole number."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +89,13 @@ class SwinOptions:
                 f"embed_dim={self.embed_dim} must be a multiple of each of"
                 f" num_heads={list(self.num_heads)}."
             )
-        if self.window_size < 2:
-            raise OptionError(f"window_size={self.window_size}: a window has 2 cells at least.")
+        if not 0 <= self.drop_path_rate < 1:
+            raise OptionError(
+                f"drop_path_rate={self.drop_path_rate}: give a share of the entries, from 0 to"
+                " below 1."
+            )
+        if not isinstance(self.window_size, int) or self.window_size < 2:
+            raise OptionError(f"window_size={self.window_size}: give a whole number from 2.")
         if self.patch_size != 1:
             raise OptionError(
                 f"patch_size={self.patch_size} loses LR cells: for downscaling it must be 1."
@@ -196,6 +124,7 @@ class SwinOptions:
         OptionError
             If the upsampler does not suit the channels or the factor.
         """
+        from huggingface_hub import errors
         from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution
 
         if self.upsampler == "pixelshuffle_aux" and (in_channels, out_channels) != (3, 3):
@@ -209,21 +138,30 @@ class SwinOptions:
                 " 'pixelshuffle'."
             )
         options = asdict(self)
-        # transformers takes no whole number for a fractional one
-        for name in ("mlp_ratio", "img_range", "layer_norm_eps", "drop_path_rate"):
-            options[name] = float(options[name])
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            options[name] = float(options[name])
-        options |= {"depths": list(self.depths), "num_heads": list(self.num_heads)}
-        config = Swin2SRConfig(
-            num_channels=in_channels,
-            num_channels_out=out_channels,
-            upscale=upscale,
-            # only the shape of the position table depends on it: no smaller than the window
-            image_size=2 * self.window_size,
-            **options,
-        )
-        swin: Any = Swin2SRForImageSuperResolution(config)
+        # newer versions of transformers check kinds strictly, with an error of their own
+        refused = getattr(errors, "StrictDataclassError", ValueError)
+        try:
+            for name in _FRACTIONS:
+                options[name] = float(options[name])
+            options |= {"depths": list(self.depths), "num_heads": list(self.num_heads)}
+            config = Swin2SRConfig(
+                num_channels=in_channels,
+                num_channels_out=out_channels,
+                upscale=upscale,
+                # windows are no wider than this, and only shifted if they are narrower
+                image_size=2 * self.window_size,
+                **options,
+            )
+            swin: Any = Swin2SRForImageSuperResolution(config)
+        except (KeyError, TypeError, ValueError, refused) as error:
+            raise OptionError(
+                f"transformers cannot build Swin2SR from these options ({error}): compare them"
+                " with the documentation of xdeepr.networks.swin2sr.Swin2SR."
+            ) from error
+        layers = [layer for stage in swin.swin2sr.encoder.stages for layer in stage.layers]
+        for index, layer in enumerate(layers):
+            # versions of transformers give every layer the full rate, or forget it
+            layer.drop_path = DropPath(self.drop_path_rate * (index + 1) / len(layers))
         upsample = swin.upsample
         zero_(upsample.conv if hasattr(upsample, "conv") else upsample.final_convolution)
         return swin
@@ -239,18 +177,6 @@ class SwinNetwork(nn.Module):
 
     swin: Any
 
-    # in this module's state dict -> in a newer version of transformers
-    _NAMES = (
-        (".attention.self.query.", ".attention.q_proj."),
-        (".attention.self.key.", ".attention.k_proj."),
-        (".attention.self.value.", ".attention.v_proj."),
-        (".attention.output.dense.", ".attention.o_proj."),
-        (".attention.self.logit_scale", ".attention.logit_scale"),
-        (".attention.self.continuous_position_bias_mlp.", ".attention.continuous_position_bias_mlp."),
-        (".intermediate.dense.", ".mlp.fc1."),
-        (".output.dense.", ".mlp.fc2."),
-    )  # fmt: skip
-
     def run_swin(self, lr: torch.Tensor, *, any_size: bool) -> torch.Tensor:
         """Run the transformer on fields of any size.
 
@@ -259,9 +185,10 @@ class SwinNetwork(nn.Module):
         lr : torch.Tensor
             Shape (N, in, y, x).
         any_size : bool
-            Pad to two windows along each axis at least. On a single window, transformers stops
-            shifting windows, also in every later call, so that results would depend on what was
-            computed before. A network that only ever has one size does not need it.
+            Pad to two windows along each axis at least. There are versions of transformers that
+            stop shifting windows once they saw a single one, also in every later call, so that
+            results would depend on what was computed before. A network that only ever has one
+            size does not need it.
 
         Returns
         -------
@@ -283,9 +210,10 @@ class SwinNetwork(nn.Module):
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the tensors under the names of DeepR's checkpoints."""
         state = super().state_dict(*args, **kwargs)
-        prefix = kwargs.get("prefix", args[1] if len(args) > 1 else "")
-        for key in [key for key in state if key.startswith(f"{prefix}swin.")]:
-            state[self._renamed(key, to_published=True)] = state.pop(key)
+        if self._newer_names:
+            start = f"{kwargs.get('prefix', args[1] if len(args) > 1 else '')}swin."
+            for key in [key for key in state if key.startswith(start)]:
+                state[_renamed(key, 1, 0)] = state.pop(key)
         return state
 
     def _load_from_state_dict(
@@ -295,17 +223,33 @@ class SwinNetwork(nn.Module):
             value = state_dict.pop(key)
             # tables that some versions of transformers stored; they follow from the window's size
             if not key.endswith(("relative_coords_table", "relative_position_index")):
-                state_dict[self._renamed(key, to_published=False)] = value
+                state_dict[_renamed(key, 0, 1) if self._newer_names else key] = value
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
-    def _renamed(self, key: str, *, to_published: bool) -> str:
-        if not any(".q_proj." in name for name, _ in self.swin.named_parameters()):
-            return key
-        for published, newer in self._NAMES:
-            old, new = (newer, published) if to_published else (published, newer)
-            if old in key:
-                return key.replace(old, new)
-        return key
+    @cached_property
+    def _newer_names(self) -> bool:
+        return any(".q_proj." in name for name, _ in self.swin.named_parameters())
+
+
+_NAMES = (
+    (".attention.self.query.", ".attention.q_proj."),
+    (".attention.self.key.", ".attention.k_proj."),
+    (".attention.self.value.", ".attention.v_proj."),
+    (".attention.output.dense.", ".attention.o_proj."),
+    (".attention.self.logit_scale", ".attention.logit_scale"),
+    (".attention.self.continuous_position", ".attention.continuous_position"),
+    (".intermediate.dense.", ".mlp.fc1."),
+    (".output.dense.", ".mlp.fc2."),
+)
+"""In a checkpoint -> in newer versions of transformers."""
+
+
+def _renamed(key: str, old: int, new: int) -> str:
+    """Return a tensor's name, from column `old` of :data:`_NAMES` to column `new`."""
+    for names in _NAMES:
+        if names[old] in key:
+            return key.replace(names[old], names[new])
+    return key
 
 
 class Swin2SR(SwinNetwork):
@@ -320,7 +264,7 @@ class Swin2SR(SwinNetwork):
     context : int, default: 0
         Extra LR cells on each side of the input. The transformer sees them; the output is cut.
     covariate_channels : int, default: 0
-        HR covariates, merged by a :class:`CovariateHead`.
+        HR covariates, merged by a :class:`~xdeepr.networks.lr_parts.CovariateHead`.
     lr_shape : (int, int), optional
         Not used: any size will do. The attribute of this name is None.
     interpolation : {"bicubic", "bilinear", "nearest"}, optional
@@ -339,7 +283,8 @@ class Swin2SR(SwinNetwork):
     qkv_bias : bool
         Biases in the attention.
     hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate : float
-        Dropout of channels, of attention and of whole layers, in training only.
+        Dropout of channels, of attention and of whole layers, in training only. The last is
+        reached in the last layer and grows evenly up to there.
     hidden_act : str
         Activation.
     layer_norm_eps : float
@@ -349,8 +294,8 @@ class Swin2SR(SwinNetwork):
     resi_connection : {"1conv", "3conv"}
         Convolutions at the end of a stage.
     upsampler : {"pixelshuffle", "pixelshuffledirect", "nearest+conv", "pixelshuffle_aux"}
-        The way to the HR grid. The second is the cheapest; the third is for factor 4, the last
-        for exactly 3 channels in and out.
+        The way to the HR grid. The second is the cheapest, the first the most accurate at equal
+        cost; the third is for factor 4, the last for exactly 3 channels in and out.
 
     Raises
     ------
@@ -376,7 +321,7 @@ class Swin2SR(SwinNetwork):
         lr_shape: tuple[int, int] | None = None,
         interpolation: Interpolation | None = None,
         embed_dim: int = 60,
-        depths: Sequence[int] = (4, 4),
+        depths: Sequence[int] = (2, 2),
         num_heads: Sequence[int] = (6, 6),
         window_size: int = 5,
         patch_size: int = 1,
@@ -389,7 +334,7 @@ class Swin2SR(SwinNetwork):
         layer_norm_eps: float = 1e-5,
         img_range: float = 1.0,
         resi_connection: str = "1conv",
-        upsampler: str = "pixelshuffledirect",
+        upsampler: str = "pixelshuffle",
     ) -> None:
         super().__init__()
         check_lr_network(in_channels, out_channels, factor, context, interpolation)
