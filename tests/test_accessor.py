@@ -248,8 +248,3 @@ def test_covariates(lr, statics, checkpoint, wind_model, mogreps_lr):
     holes.z[0, 80, 50] = np.nan
     with refused(MissingValuesError, "'z'", "fillna"):
         lr.deepr.downscale(checkpoint, covariates=holes)
-
-
-def test_further_dimension(lr, checkpoint):
-    with refused(AxisError, "number", "isel"):
-        lr.expand_dims(number=2).deepr.downscale(checkpoint)

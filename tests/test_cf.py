@@ -52,11 +52,54 @@ def test_names_do_not_matter_where_attributes_speak():
     assert cf.find_axes(ds) == cf.Axes("north", "lat", "when")
 
 
-def test_curvilinear_grids_are_refused_with_the_cure(data_dir):
-    with (
-        xr.open_dataset(data_dir / "awkward/salem__wrf_tip_d2.nc") as ds,
-        pytest.raises(AxisError, match=r"two-dimensional.*regrid"),
-    ):
+@pytest.mark.parametrize("order", ["as it is", "transposed"])
+def test_axes_of_curvilinear_grids(data_dir, order):
+    with xr.open_dataset(data_dir / "awkward/salem__wrf_tip_d2.nc") as ds:
+        ds = ds.transpose() if order == "transposed" else ds
+        assert cf.find_axes(ds) == cf.Axes("south_north", "west_east", "Time")
+        assert cf.spatial_variables(ds.reset_coords(), cf.find_axes(ds)) == ["T2", "roi"]
+
+
+def folded(*, longitude: bool = True, stations: bool = False) -> xr.Dataset:
+    dims = ("cell",) if stations else ("j", "i")
+    shape = (4,) if stations else (3, 4)
+    lat = (dims, np.zeros(shape), {"units": "degrees_north"})
+    lon = (dims, np.zeros(shape), {"units": "degrees_east"})
+    coords = {"lat": lat, **({"lon": lon} if longitude else {})}
+    return xr.Dataset({"t": (dims, np.zeros(shape))}, coords)
+
+
+@pytest.mark.parametrize(
+    ("ds", "message"),
+    [
+        (folded(longitude=False), r"no latitude axis: 'lat' is two-dimensional.*assign_coords"),
+        (folded(stations=True), r"both run along 'cell'.*reduced Gaussian.*cdo"),
+        (
+            xr.Dataset({"t": (("r", "x"), np.zeros((2, 3)))}, {"north": ("r", [1.0, 2])}),
+            r"no latitude axis found.*standard_name",
+        ),
+        (
+            xr.Dataset(
+                {"t": (("r", "lon"), np.zeros((2, 3)))},
+                {"lat": ("r", [1.0, 2], {"units": "degrees_north"}), "lon": [1.0, 2, 3]},
+            ),
+            r"'lat' runs along the dimension 'r'.*swap_dims\(r='lat'\)",
+        ),
+        (
+            xr.Dataset(
+                {"t": ("lat", np.zeros(2))},
+                {"lat": [1.0, 2], "lon": ((), 3.0, {"units": "degrees_east"})},
+            ),
+            r"'lon' is a single value.*at least 2",
+        ),
+        (
+            xr.merge([folded(), folded().rename(j="jv", i="iv", lat="lat_v", lon="lon_v", t="v")]),
+            r"more than one curvilinear grid: .*ds\[\['name'\]\]",
+        ),
+    ],
+)
+def test_what_is_no_grid_of_rows_and_columns(ds, message):
+    with pytest.raises(AxisError, match=message):
         cf.find_axes(ds)
 
 

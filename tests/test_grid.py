@@ -207,7 +207,7 @@ def test_grids_that_do_not_nest(change, message):
 
 def test_merge_and_crop_refuse_what_leaves_nothing():
     grid = grid_of(latlon(np.arange(40.0, 46), np.arange(0.0, 7)))
-    with pytest.raises(GridError, match="not a multiple of 4"):
+    with pytest.raises(GridError, match="at least 8 are needed"):
         grid.merge(4)
     with pytest.raises(GridError, match="nothing is left"):
         grid.crop((3, 3, 0, 0))

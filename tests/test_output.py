@@ -226,7 +226,9 @@ def test_bounds_whose_dimension_has_their_own_name(data_dir):
     """time_bnds(time, time_bnds): the second dimension is no time axis."""
     file = data_dir / "awkward/iristest__small_rotPole_precipitation.nc"
     with xr.open_dataset(file) as ds:
-        out = ds.isel(rlat=slice(0, 8), rlon=slice(0, 8)).deepr.downscale("nearest", factor=2)
+        # its grid mapping contradicts its latitudes and longitudes, which is another matter
+        part = ds.isel(rlat=slice(0, 8), rlon=slice(0, 8)).drop_vars(["lat", "lon"])
+        out = part.deepr.downscale("nearest", factor=2)
     assert out.pr.dims == ("time", "rlat", "rlon")
     assert out.time.attrs["bounds"] in out.variables
 

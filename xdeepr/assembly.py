@@ -15,7 +15,9 @@ from xdeepr.blocks import Geometry, SamplingOptions
 from xdeepr.card import Card
 from xdeepr.conditioning import stack_fields, time_inputs
 from xdeepr.covariates import covariates_on, solar_on, varying_on
+from xdeepr.curvilinear import Places
 from xdeepr.errors import GridError, OptionError
+from xdeepr.further_dims import keyed_with
 from xdeepr.grid import Grid
 from xdeepr.interpolation import interpolate
 from xdeepr.lazy import Arrays, Chunking, Recipe, lazy_blocks
@@ -25,6 +27,9 @@ from xdeepr.resolving import Model
 
 _TILE_SLACK = 1.5
 """A domain up to this many times as large as a training window is done in one tile."""
+
+_WRAP = 3
+"""LR columns beyond the seam that interpolation may look at."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Request:
         How to sample.
     members : int
         Number of realizations.
+    entry : int
+        Tells the noise of different input members apart.
     """
 
     ds: xr.Dataset
@@ -58,6 +65,7 @@ class Request:
     overlap: int | None
     options: SamplingOptions
     members: int
+    entry: int = 0
 
 
 def lazy_field(model: Model, request: Request) -> da.Array:
@@ -78,6 +86,8 @@ def lazy_field(model: Model, request: Request) -> da.Array:
     card, time, hr_grid = model.card, request.time, request.hr_grid
     lr = stack_fields(request.ds, model.predictors, role="predictor").data
     geometry = _geometry(model, request)
+    if request.lr_grid.closed and hr_grid.closed and not (card and card.bound):
+        lr, geometry = around_the_globe(lr, geometry, request.lr_grid)
     features = card.time_features if card else {}
     statics, varying, known = _covariates(model, request)
     sun = solar_on(hr_grid, features, time)
@@ -89,6 +99,7 @@ def lazy_field(model: Model, request: Request) -> da.Array:
         _base(model, request),
         _statistics(card, geometry, lr) if card and card.instance else None,
     )
+    times = time_inputs(time, features)
     blocks = list(geometry.plan.blocks())
     block = geometry.hr_block(blocks[0][2])
     chunking = Chunking.for_batches(
@@ -109,7 +120,7 @@ def lazy_field(model: Model, request: Request) -> da.Array:
             known,
         ),
         arrays,
-        time_inputs(time, features),
+        replace(times, keys=keyed_with(times.keys, request.entry)),
         chunking,
         len(model.predictands),
     )
@@ -121,6 +132,30 @@ def _base(model: Model, request: Request) -> da.Array | None:
         return None
     whole = replace(request, members=1, tile=None, overlap=None)
     return lazy_field(model.base, whole)[0]
+
+
+def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[da.Array, Geometry]:
+    """Return LR fields with columns from the opposite side beyond both ends of the strip.
+
+    So interpolation, and what the network sees of the LR fields, goes on across the seam.
+
+    Parameters
+    ----------
+    lr : dask.array.Array
+        Fields (time, predictor, y, x) whose columns go all the way round the globe.
+    geometry : Geometry
+        How the grids nest.
+    lr_grid : Grid
+        The LR grid. It may hold some columns twice, at both ends.
+    """
+    size, around = lr.shape[-1], round(360 / lr_grid.x.step)
+    width = min(max(_WRAP, geometry.context + 1), around)
+    west = np.arange(-width, 0) % around
+    east = np.arange(size, size + width) % around
+    lr = da.concatenate([lr[..., west], lr, lr[..., east]], axis=-1)
+    margin = (geometry.margin[0], geometry.margin[1] + width * geometry.factor)
+    shape = (geometry.lr_shape[0], size + 2 * width)
+    return lr, replace(geometry, margin=margin, lr_shape=shape)
 
 
 def _statistics(card: Card, geometry: Geometry, lr: da.Array) -> da.Array:
@@ -214,13 +249,15 @@ def _tile(model: Model, request: Request) -> tuple[tuple[int, int], int]:
 def _place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return where this domain begins on that of the training, in LR cells and HR pixels."""
     first = []
+    if hr_grid.kind == "curvilinear":
+        return _curvilinear_place(model, hr_grid)
     for axis, known in zip((hr_grid.y, hr_grid.x), model.known, strict=True):
         offset = (axis.centres[0] - known[0]) / axis.step
         if hr_grid.kind != "projected" and axis is hr_grid.x:
             around = 360 / axis.step
             offset = (offset + 0.5) % around - 0.5
         place = round(offset)
-        inside = 0 <= place and place + axis.size <= known.size
+        inside = place >= 0 and place + axis.size <= known.size
         if abs(offset - place) > 0.1 or place % model.factor or not inside:
             raise GridError(
                 f"the model {model.name!r} is normalized cell by cell and serves only on its"
@@ -231,6 +268,19 @@ def _place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int
         first.append(place)
     y, x = first
     return (y // model.factor, x // model.factor), (y, x)
+
+
+def _curvilinear_place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return where this domain begins on a curvilinear one of the training."""
+    assert hr_grid.places is not None  # curvilinear grids have them
+    found = Places.of(*model.known).locate(hr_grid.places)
+    if found is None or any(place % model.factor for place in found):
+        raise GridError(
+            f"the model {model.name!r} is normalized cell by cell and serves only on its training"
+            " domain, whose cells are not those of the data. Select a part of that domain, or fit"
+            " with normalization='domain-wise'."
+        )
+    return (found[0] // model.factor, found[1] // model.factor), found
 
 
 def _covariates(model: Model, request: Request) -> tuple[np.ndarray, da.Array | None, bool]:

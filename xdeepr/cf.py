@@ -1,9 +1,8 @@
-"""Find axes by CF criteria, check and convert units, write the history."""
+"""Find variables by CF criteria, check and convert units, write the history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,47 +10,69 @@ import numpy as np
 import xarray as xr
 
 from xdeepr._version import __version__
-from xdeepr.errors import AxisError, UnitsError, VariableError
-
-LATITUDE_UNITS = frozenset(
-    ["degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN"]
+from xdeepr.axes import (
+    LATITUDE_UNITS,
+    LONGITUDE_UNITS,
+    Axes,
+    check_time,
+    find_axes,
+    folded_pairs,
+    geographic_kind,
+    holds_times,
 )
-LONGITUDE_UNITS = frozenset(
-    ["degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE"]
+from xdeepr.errors import UnitsError, VariableError
+
+__all__ = [
+    "LATITUDE_UNITS",
+    "LONGITUDE_UNITS",
+    "Axes",
+    "append_history",
+    "as_dataset",
+    "check_time",
+    "convert_units",
+    "find_axes",
+    "history_line",
+    "holds_times",
+    "lasting_attrs",
+    "select_variable",
+    "spatial_variables",
+    "units_of",
+    "without_fill_values",
+]
+
+_UNIT_SPELLINGS = {
+    "(0 - 1)": "1",
+    "": "1",
+    "~": "1",
+    "dimensionless": "1",
+    "fraction": "1",
+    "degree_celsius": "degC",
+    "degrees_celsius": "degC",
+    "deg c": "degC",
+    "degc": "degC",
+    "degrees_kelvin": "K",
+}
+
+_NETCDF_FILL = 9.969209968386869e36
+"""What the netCDF library writes where nothing was written, for floats and doubles."""
+
+# they describe the numbers or the grid of the input file, not of the result
+_STALE_ATTRS = frozenset(
+    [
+        "_FillValue",
+        "missing_value",
+        "scale_factor",
+        "add_offset",
+        "valid_range",
+        "valid_min",
+        "valid_max",
+        "actual_range",
+        "grid_mapping",
+        "coordinates",
+        "ancillary_variables",
+        "cell_measures",
+    ]
 )
-
-# The criteria for each axis, from the surest to the weakest (CF 1.11, sections 4 and 5).
-_Y = {
-    "standard_name": {"latitude", "grid_latitude", "projection_y_coordinate"},
-    "units": LATITUDE_UNITS,
-    "axis": {"Y"},
-    "name": {"lat", "latitude", "rlat", "y", "grid_latitude", "projection_y_coordinate"},
-}
-_X = {
-    "standard_name": {"longitude", "grid_longitude", "projection_x_coordinate"},
-    "units": LONGITUDE_UNITS,
-    "axis": {"X"},
-    "name": {"lon", "longitude", "rlon", "x", "grid_longitude", "projection_x_coordinate"},
-}
-
-_UNIT_SPELLINGS = {"(0 - 1)": "1", "": "1", "~": "1", "dimensionless": "1", "fraction": "1"}
-
-
-@dataclass(frozen=True)
-class Axes:
-    """Names of the dimensions of a field.
-
-    Parameters
-    ----------
-    y, x : str
-        The horizontal dimensions.
-    time : str or None
-        The dimension of time.
-    """
-
-    y: str
-    x: str
-    time: str | None
 
 
 def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
@@ -60,146 +81,14 @@ def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     obj : xarray.DataArray or xarray.Dataset
-        A dataset is returned as it is.
+        A dataset is returned as it is, but for 2-D latitudes and longitudes among its data
+        variables, which become coordinates.
     """
     if isinstance(obj, xr.Dataset):
-        return obj
+        folded = {name for names in folded_pairs(obj).values() for name in names}
+        hidden = sorted(folded & set(map(str, obj.data_vars)))
+        return obj.set_coords(hidden) if hidden else obj
     return obj.to_dataset(name=obj.name if obj.name is not None else "field")
-
-
-def find_axes(obj: xr.DataArray | xr.Dataset) -> Axes:
-    """Find the horizontal axes and time.
-
-    Parameters
-    ----------
-    obj : xarray.DataArray or xarray.Dataset
-        Must have 1-D horizontal coordinates.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    AxisError
-        If a horizontal axis is missing, ambiguous, two-dimensional or empty.
-    """
-    y = _horizontal(obj, _Y, "latitude", "y")
-    x = _horizontal(obj, _X, "longitude", "x")
-    for dim in (y, x):
-        if obj.sizes[dim] == 0:
-            raise AxisError(
-                f"the domain is empty: {dim!r} has size 0. Check the selection that made it (a"
-                " latitude that descends needs slice(north, south))."
-            )
-    return Axes(y, x, _time(obj))
-
-
-def _horizontal(
-    obj: xr.DataArray | xr.Dataset, criteria: Mapping[str, Any], what: str, short: str
-) -> str:
-    """Return the dimension of one horizontal axis."""
-    flat = {str(n): c for n, c in obj.coords.items() if c.ndim == 1 and c.dims == (n,)}
-    for kind, accepted in criteria.items():
-        found = [
-            name
-            for name, coord in flat.items()
-            if (name.lower() if kind == "name" else coord.attrs.get(kind)) in accepted
-        ]
-        if len(found) > 1:
-            raise AxisError(
-                f"more than one {what} axis: {', '.join(found)}. Drop or rename those that are not"
-                f" meant, for example ds.drop_vars({found[1]!r})."
-            )
-        if found:
-            return found[0]
-    folded = [
-        str(n)
-        for n, c in obj.coords.items()
-        if c.ndim > 1
-        and (c.attrs.get("standard_name") == what or c.attrs.get("units") in criteria["units"])
-    ]
-    if folded:
-        raise AxisError(
-            f"{folded[0]!r} is two-dimensional (a curvilinear grid) and there is no 1-D {short}"
-            " axis: add the grid's own x and y coordinates, or regrid to a rectilinear grid first"
-            " (for example with xesmf)."
-        )
-    dims = ", ".join(map(str, obj.dims)) or "none"
-    raise AxisError(
-        f"no {what} axis found (dimensions: {dims}). Give the coordinate the attribute"
-        f" standard_name={what!r}, for example ds[{what[:3]!r}].attrs['standard_name'] = {what!r}."
-    )
-
-
-def _time(obj: xr.DataArray | xr.Dataset) -> str | None:
-    """Return the dimension of time, if there is one."""
-    named = []
-    bounds = {c.attrs.get("bounds", c.encoding.get("bounds")) for c in obj.coords.values()}
-    for dim in map(str, obj.dims):
-        if dim in bounds:  # some files call the dimension of the bounds like the bounds
-            continue
-        if dim not in obj.coords:
-            if dim.lower() == "time":
-                named.append(dim)
-            continue
-        coord = obj.coords[dim]
-        if coord.ndim != 1:  # bounds may be named as the dimension of their two vertices
-            continue
-        decoded = holds_times(coord)
-        undecoded = " since " in str(coord.attrs.get("units", ""))
-        cf_time = coord.attrs.get("standard_name") == "time" or coord.attrs.get("axis") == "T"
-        if decoded or undecoded or cf_time or dim.lower() == "time":
-            named.append(dim)
-    if len(named) > 1:
-        raise AxisError(
-            f"more than one time axis: {', '.join(named)}. Select one entry along those that are"
-            f" not meant, for example ds.isel({named[1]}=0)."
-        )
-    return named[0] if named else None
-
-
-def holds_times(coord: xr.DataArray) -> bool:
-    """Whether a coordinate holds decoded times: datetime64 or cftime objects."""
-    if np.issubdtype(coord.dtype, np.datetime64):
-        return True
-    if coord.dtype != object or coord.size == 0:
-        return False
-    return type(coord.values.flat[0]).__module__.startswith("cftime")
-
-
-def check_time(obj: xr.DataArray | xr.Dataset, axes: Axes) -> None:
-    """Refuse a time axis that cannot be relied on.
-
-    Raises
-    ------
-    AxisError
-        If times are not decoded, not in ascending order, or not unique.
-    """
-    if axes.time is None:
-        return
-    if axes.time not in obj.coords:
-        raise AxisError(
-            f"{axes.time!r} has no coordinate values: add them with"
-            f" ds.assign_coords({axes.time}=...)."
-        )
-    coord = obj.coords[axes.time]
-    if coord.size == 0:
-        raise AxisError(f"{axes.time!r} is empty: check the selection that made it.")
-    if not holds_times(coord):
-        raise AxisError(
-            f"{axes.time!r} holds {coord.dtype} numbers, not times"
-            f" (units {coord.attrs.get('units', 'missing')!r}): decode it with xr.decode_cf, or"
-            " assign times with ds.assign_coords."
-        )
-    index = obj.indexes[axes.time]
-    if not index.is_unique:
-        twice = index[index.duplicated()][0]
-        raise AxisError(
-            f"{axes.time!r} holds {twice} more than once: ds.drop_duplicates({axes.time!r})."
-        )
-    if not index.is_monotonic_increasing:
-        raise AxisError(f"{axes.time!r} is not in ascending order: ds.sortby({axes.time!r}).")
 
 
 def spatial_variables(ds: xr.Dataset, axes: Axes) -> list[str]:
@@ -211,6 +100,8 @@ def spatial_variables(ds: xr.Dataset, axes: Axes) -> list[str]:
         if {axes.y, axes.x} <= set(da.dims)
         and name not in bounds
         and np.issubdtype(da.dtype, np.number)
+        and geographic_kind(str(name), da) is None  # 2-D latitudes that are no coordinates
+        and "grid_mapping_name" not in da.attrs  # ds.where makes fields of them
     ]
 
 
@@ -269,10 +160,13 @@ def units_of(da: xr.DataArray) -> str:
     """
     if "units" not in da.attrs:
         raise UnitsError(
-            f"{da.name!r} has no units: set them, for example ds[{da.name!r}].attrs['units'] = 'K'."
+            f"{da.name!r} has no units: set them, for example ds[{da.name!r}].attrs['units'] = 'K',"
+            f" or leave the variable out with ds.drop_vars({da.name!r})."
         )
     stated = str(da.attrs["units"]).strip()
-    spelled = _UNIT_SPELLINGS.get(stated, stated)
+    spelled = _UNIT_SPELLINGS.get(stated.lower(), stated)
+    if spelled.isupper() and spelled.isalpha() and len(spelled) > 4:
+        spelled = spelled.lower()  # names, unlike symbols, are the same in any case (UDUNITS)
     try:
         _parse(spelled)
     except Exception as error:  # pint raises many kinds for text that is no unit
@@ -353,6 +247,31 @@ def _convert(value: float, ours: Any, theirs: Any, density: float) -> float:
         power = 1 if density > 1 else -1
         quantity = quantity * (1000 * registry.kilogram / registry.meter**3) ** power
     return float(quantity.to(theirs).magnitude)
+
+
+def without_fill_values(da: xr.DataArray) -> xr.DataArray:
+    """Return a field with NaN where the netCDF library's own fill value stands, lazily.
+
+    Files whose variables lack ``_FillValue`` mean by it that nothing was written (NetCDF users'
+    guide, section 2.5), and xarray reads it as the number 9.97e36.
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+        Integers are returned as they are.
+    """
+    if not np.issubdtype(da.dtype, np.floating) or da.dtype.itemsize < 4:
+        return da
+    # rescaled or converted ones are a little off; no quantity of the earth is that large
+    return da.where(~(abs(da) > da.dtype.type(0.99) * da.dtype.type(_NETCDF_FILL)))
+
+
+def lasting_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a field without those that belong to its file or its grid."""
+    kept = {k: v for k, v in attrs.items() if k not in _STALE_ATTRS and not k.startswith("GRIB_")}
+    if kept.get("standard_name") == "unknown":  # cfgrib's word for "none"
+        del kept["standard_name"]
+    return kept
 
 
 def history_line(text: str) -> str:

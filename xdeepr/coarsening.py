@@ -22,7 +22,7 @@ def coarsen(
     Parameters
     ----------
     obj : xarray.Dataset or xarray.DataArray
-        Fields on a rectilinear grid; of a dataset all variables with both horizontal dimensions
+        Fields on a grid of any kind; of a dataset all variables with both horizontal dimensions
         are averaged and the others that do not depend on the grid are kept.
     factor : int
         Cells to merge along each axis, at least 2.
@@ -34,7 +34,8 @@ def coarsen(
     -------
     xarray.Dataset or xarray.DataArray
         The same kind as `obj`, lazy where `obj` is lazy, with coordinates and bounds of the
-        coarse grid. A block with a missing value is missing.
+        coarse grid. A block with a missing value is missing. On a curvilinear grid latitude and
+        longitude are averaged on the sphere.
 
     Raises
     ------
@@ -51,6 +52,8 @@ def coarsen(
         raise OptionError(f"factor={factor!r}: give a whole number of at least 2.")
     if boundary not in ("exact", "trim"):
         raise OptionError(f"boundary={boundary!r}: choose 'exact' or 'trim'.")
+    if isinstance(obj, xr.Dataset):
+        obj = cf.as_dataset(obj)
     axes = cf.find_axes(obj)
     obj = _whole_blocks(obj, axes, int(factor), boundary)
     fine = grid_of(obj)
@@ -59,8 +62,8 @@ def coarsen(
         out = _merge(obj, axes, fine, coarse, int(factor))
         coords = {k: v for k, v in coarse.coordinates().items() if set(v.dims) <= set(out.dims)}
         out = out.assign_coords(coords)
-        for name in (axes.y, axes.x):
-            out[name].attrs.pop("bounds", None)  # a DataArray cannot hold the bounds
+        for coord in out.coords.values():
+            coord.attrs.pop("bounds", None)  # a DataArray cannot hold the bounds
         return out
     return _merge_dataset(obj, axes, fine, coarse, int(factor))
 
@@ -84,11 +87,19 @@ def _merge_dataset(
     """Coarsen all gridded variables of a dataset."""
     gridded = cf.spatial_variables(ds, axes)
     fields = {name: _merge(ds[name], axes, fine, coarse, factor) for name in gridded}
-    kept = {name: da for name, da in ds.data_vars.items() if not {axes.y, axes.x} & set(da.dims)}
+    kept = {name: v for name, v in ds.variables.items() if not {axes.y, axes.x} & set(v.dims)}
+    bare = xr.Dataset(kept).set_coords([n for n in ds.coords if n in kept])
     coordinates = coarse.coordinates()
     bounds = [n for n in coordinates if n.endswith("_bnds")]
-    out = xr.Dataset({**fields, **kept}).assign_coords(coordinates)
+    # those that are stated anew must not meet the old ones
+    bare = bare.drop_vars([n for n in coordinates if n in bare.variables])
+    out = bare.assign({n: da.drop_vars(list(da.coords)) for n, da in fields.items()})
+    out = out.assign_coords(coordinates)
     out = out.reset_coords([*bounds, *([coarse.mapping[0]] if coarse.mapping else [])])
+    for coord in out.coords.values():
+        for key in ("bounds", "climatology"):
+            if coord.attrs.get(key, coord.name) not in out.variables:
+                del coord.attrs[key]  # those of the fine grid are gone
     out.attrs = cf.append_history(ds.attrs, f"coarsened x{factor} by area-weighted mean")
     return out
 
@@ -98,14 +109,17 @@ def _merge(da: xr.DataArray, axes: cf.Axes, fine: Grid, coarse: Grid, factor: in
     order = da.dims
     horizontal = [n for n, c in da.coords.items() if {axes.y, axes.x} & set(c.dims)]
     kind = da.dtype if np.issubdtype(da.dtype, np.floating) else np.dtype("float32")
-    field = ascending(da, axes).drop_vars(horizontal).astype(kind)
-    rows = xr.DataArray(fine.area_weights().astype(kind), dims=axes.y)
+    field = cf.without_fill_values(ascending(da, axes).drop_vars(horizontal).astype(kind))
+    weights = fine.area_weights().astype(kind)
+    cells = xr.DataArray(weights, dims=(axes.y, axes.x)[: weights.ndim])
     windows: dict[Any, int] = {axes.y: factor, axes.x: factor}
-    total = (field * rows).coarsen(windows).reduce(np.sum)  # unlike .sum(), keeps NaN
-    area = rows.coarsen({axes.y: factor}).sum() * kind.type(factor)
+    total = (field * cells).coarsen(windows).reduce(np.sum)  # unlike .sum(), keeps NaN
+    area = cells.coarsen({d: n for d, n in windows.items() if d in cells.dims}).sum()
+    if weights.ndim == 1:
+        area = area * kind.type(factor)
     out = as_user_order(total / area, coarse).transpose(*order).astype(kind)
     methods = str(da.attrs.get("cell_methods", "")).strip()
-    out.attrs = {**da.attrs, "cell_methods": f"{methods} area: mean".strip()}
+    out.attrs = {**cf.lasting_attrs(da.attrs), "cell_methods": f"{methods} area: mean".strip()}
     if coarse.mapping is not None:
         out.attrs["grid_mapping"] = coarse.mapping[0]
     out.name = da.name

@@ -71,7 +71,8 @@ def stack_fields(ds: xr.Dataset, quantities: Sequence[Quantity], *, role: str) -
         name = cf.select_variable(
             ds, name=quantity.name, standard_name=quantity.standard_name, role=role
         )
-        field = ascending(cf.convert_units(ds[name], quantity.units), axes)
+        field = cf.without_fill_values(ds[name])
+        field = ascending(cf.convert_units(field, quantity.units), axes)
         extra = set(map(str, field.dims)) - {axes.y, axes.x, axes.time}
         if extra:
             raise AxisError(

@@ -251,6 +251,8 @@ def _regrid(field: xr.DataArray, grid: Grid) -> xr.DataArray:
         )
     axes = cf.find_axes(field)
     field = ascending(field, axes).reset_coords(drop=True)
+    if grid.kind == "curvilinear":
+        return _same_cells(field, axes, source, grid)
     field = field.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
     wanted: dict[str, Any] = {"y": grid.y.centres, "x": grid.x.centres}
     if grid.kind == "latlon":
@@ -268,6 +270,21 @@ def _regrid(field: xr.DataArray, grid: Grid) -> xr.DataArray:
     if field.chunks is not None:
         field = field.chunk({axes.y: -1, axes.x: -1})
     return field.interp({axes.y: wanted["y"], axes.x: wanted["x"]})
+
+
+def _same_cells(field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid) -> xr.DataArray:
+    """Return the part of a field on a curvilinear grid that has the cells of another."""
+    assert source.places is not None  # curvilinear grids have them
+    assert grid.places is not None
+    first = source.places.locate(grid.places)
+    if first is None:
+        raise GridError(
+            f"covariate {field.name!r} does not have the cells of the curvilinear HR grid: regrid"
+            " it to them first (for example with xesmf), or give one that covers the HR domain."
+        )
+    dims = (axes.y, axes.x)
+    part = {d: slice(a, a + n) for d, a, n in zip(dims, first, grid.shape, strict=True)}
+    return field.isel(part).drop_vars([d for d in dims if d in field.coords])
 
 
 def _around_the_globe(

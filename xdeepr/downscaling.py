@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from xdeepr.assembly import Request, lazy_field
 from xdeepr.blocks import SamplingOptions
 from xdeepr.card import Card
 from xdeepr.errors import OptionError
+from xdeepr.further_dims import each_entry, entry_key, further_dims, is_reference_time
 from xdeepr.grid import grid_of
 from xdeepr.output import cf_dataset
 from xdeepr.resolving import Model, check_options, check_suits, resolve, warn_of_new_months
@@ -46,8 +46,10 @@ def downscale(
     Parameters
     ----------
     obj : xarray.Dataset or xarray.DataArray
-        The coarse predictors on a rectilinear grid (latitude/longitude, rotated pole, or
-        projected x/y), in any order of dimensions, any orientation and any convertible units.
+        The coarse predictors on a grid (latitude/longitude, rotated pole, projected x/y, or
+        curvilinear with 2-D latitude and longitude), in any order of dimensions, any orientation
+        and any convertible units. Further dimensions (members of an ensemble, levels, forecast
+        times) are kept, and each entry is downscaled by itself.
     model : str, path or Downscaler
         A trained model, the folder it was saved to, the short name of a model that ships with
         xdeepr ("ddpm"), or an interpolation: "nearest", "bilinear", "bicubic".
@@ -83,7 +85,9 @@ def downscale(
     -------
     xarray.Dataset or xarray.DataArray
         The same kind as `obj`, dask-backed, float32, dimensions
-        ([realization,] [time,] y, x) on the HR grid, with CF metadata.
+        ([realization,] [further,] [time,] y, x) on the HR grid, with CF metadata. An ensemble of N
+        input members gives N · `members` realizations, whose coordinates ``input_realization``
+        and ``drawn_realization`` say what they come from.
 
     Raises
     ------
@@ -117,35 +121,29 @@ def downscale(
     _check_covariates(resolved, covariates)
     margin = resolved.card.hr_margin if resolved.card else resolved.margin
     hr_grid = lr_grid.refine(resolved.factor).crop(margin)
-    hr_grid = replace(
-        hr_grid,
-        y=hr_grid.y.snap(resolved.known[0]),
-        x=hr_grid.x.snap(resolved.known[1]),
-    )
+    hr_grid = hr_grid.snap(resolved.known)
     options = SamplingOptions(
         seed, _sampler(resolved.card, sampler, steps), batch_size or DEFAULT_BATCH
     )
-    request = Request(
-        _with_dask(ds, axes),
-        _time_of(ds, axes),
-        lr_grid,
-        hr_grid,
-        None if covariates is None else cf.as_dataset(covariates),
-        tile,
-        overlap,
-        options,
-        members or 1,
-    )
-    values = lazy_field(resolved, request)
-    out = cf_dataset(
-        values,
-        ds,
-        axes=axes,
-        grid=hr_grid,
-        predictands=resolved.predictands,
-        with_realization=members is not None,
-        provenance=_provenance(resolved, options, members),
-    )
+    given = None if covariates is None else cf.as_dataset(covariates)
+    provenance = _provenance(resolved, options, members)
+
+    def one(entry: xr.Dataset) -> xr.Dataset:
+        request = Request(
+            _with_dask(entry, axes), _time_of(entry, axes), lr_grid, hr_grid, given, tile, overlap,
+            options, members or 1, entry_key(entry),
+        )  # fmt: skip
+        return cf_dataset(
+            lazy_field(resolved, request),
+            entry,
+            axes=axes,
+            grid=hr_grid,
+            predictands=resolved.predictands,
+            with_realization=members is not None,
+            provenance=provenance,
+        )
+
+    out = each_entry(ds, further_dims(ds, axes), one, with_members=members is not None)
     return out if isinstance(obj, xr.Dataset) else as_dataarray(out, obj)
 
 
@@ -211,13 +209,22 @@ def _sampler(
 def _time_of(ds: xr.Dataset, axes: cf.Axes) -> xr.DataArray | None:
     """Return the time coordinate: the dimension's, or a scalar one."""
     if axes.time is not None:
-        return ds[axes.time]
+        valid = [
+            coord
+            for name, coord in ds.coords.items()
+            if coord.dims == (axes.time,)
+            and name != axes.time
+            and cf.holds_times(coord)
+            and coord.attrs.get("standard_name") == "time"
+        ]
+        # forecasts run along their start; what counts is the time they are valid at
+        return valid[0] if valid else ds[axes.time]
     scalars = [
         coord
         for name, coord in ds.coords.items()
         if coord.ndim == 0
         and cf.holds_times(coord)
-        and coord.attrs.get("standard_name", name) != "forecast_reference_time"
+        and not is_reference_time(coord, str(name))
     ]
     # GRIB fields have the time of the analysis too; the one that is valid says so
     stated = [coord for coord in scalars if coord.attrs.get("standard_name") == "time"]

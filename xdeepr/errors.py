@@ -46,3 +46,7 @@ class TrainingError(XdeeprError, RuntimeError):
 
 class DataUnavailableError(XdeeprError, OSError):
     """Example data can neither be found locally nor downloaded."""
+
+
+class OutputError(XdeeprError, OSError):
+    """A result cannot be written or continued: full disk, another run's store, or a lock."""

@@ -1,158 +1,52 @@
-"""Horizontal grids: cell edges, nesting of LR and HR, orientation, coordinates."""
+"""Horizontal grids: cells, orientation, coordinates, and where the cells lie on the earth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from typing import Any, Literal
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xdeepr import cf
 from xdeepr._proj import geographic
+from xdeepr.axes import folded_pairs
+from xdeepr.curvilinear import Places, distance, places_of, unit_vectors
 from xdeepr.errors import AxisError, GridError
+from xdeepr.grid_axis import GridAxis, Kind, axis_of, is_descending
+from xdeepr.nesting import Margin, relate
 
-Margin = tuple[int, int, int, int]
-"""HR cells on the low-y, high-y, low-x and high-x side."""
-
-Kind = Literal["latlon", "projected", "rotated"]
-
-_SPACING_TOLERANCE = 2e-2
-"""Deviation from even spacing, in cells, that float32 or rounded coordinates may have."""
-
-_NESTING_TOLERANCE = 2e-2
-"""Deviation from nesting, in HR cells."""
+__all__ = ["Grid", "GridAxis", "Kind", "Margin", "as_user_order", "ascending", "grid_of", "relate"]
 
 _METRES = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "km": 1000.0}
 
-_DEFAULT_ATTRS: dict[tuple[str, str], dict[str, str]] = {
-    ("latlon", "y"): {"standard_name": "latitude", "units": "degrees_north"},
-    ("latlon", "x"): {"standard_name": "longitude", "units": "degrees_east"},
-    ("rotated", "y"): {"standard_name": "grid_latitude", "units": "degrees"},
-    ("rotated", "x"): {"standard_name": "grid_longitude", "units": "degrees"},
-    ("projected", "y"): {"standard_name": "projection_y_coordinate", "units": "m"},
-    ("projected", "x"): {"standard_name": "projection_x_coordinate", "units": "m"},
-}
-
-
-@dataclass(frozen=True, eq=False)
-class GridAxis:
-    """One horizontal axis with its cells in ascending order.
-
-    Parameters
-    ----------
-    name : str
-        Dimension and coordinate name in the user's data.
-    centres : numpy.ndarray
-        float64, strictly ascending and evenly spaced; longitudes are unwrapped (350, 355, 360).
-    descending : bool
-        Whether the user's data run the other way.
-    attrs : mapping
-        Attributes of the coordinate.
-    turn : float, optional
-        Longitude at which the user's values start again (0 or -180), if that happens inside the
-        domain. None otherwise: a coordinate that was monotonic stays so, as CF wants it.
-    values : numpy.ndarray, optional
-        The coordinate as it stands in a file, in ascending order of `centres`. Where it is known
-        it is handed on to the bit, because xarray aligns coordinates by equality.
-    dtype : numpy.dtype
-        Type of the coordinate.
-    """
-
-    name: str
-    centres: np.ndarray
-    descending: bool = False
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    turn: float | None = None
-    values: np.ndarray | None = None
-    dtype: np.dtype = field(default_factory=lambda: np.dtype("float64"))
-
-    @property
-    def size(self) -> int:
-        """Number of cells."""
-        return int(self.centres.size)
-
-    @property
-    def step(self) -> float:
-        """Size of a cell."""
-        return float(self.centres[-1] - self.centres[0]) / (self.size - 1)
-
-    @property
-    def edges(self) -> np.ndarray:
-        """Edges of the cells, one more than there are cells."""
-        return self.centres[0] + self.step * (np.arange(self.size + 1) - 0.5)
-
-    def refine(self, factor: int) -> GridAxis:
-        """Return the axis with each cell split into `factor` cells."""
-        step = self.step / factor
-        start = self.edges[0] + step / 2
-        centres = start + step * np.arange(self.size * factor)
-        return replace(self, centres=centres, values=None)
-
-    def crop(self, low: int, high: int) -> GridAxis:
-        """Return the axis without some cells on the low and the high side."""
-        kept = slice(low, self.size - high)
-        values = None if self.values is None else self.values[kept]
-        return replace(self, centres=self.centres[kept], values=values)
-
-    def snap(self, known: np.ndarray) -> GridAxis:
-        """Return the axis with coordinate values taken from `known`, if all cells are there.
-
-        Parameters
-        ----------
-        known : numpy.ndarray
-            Coordinate values of another axis in ascending order, such as that of the training
-            data.
-        """
-        nearest = np.searchsorted(known, self.centres - self.step / 2)
-        if nearest[-1] >= known.size:
-            return self
-        values = known[nearest]
-        same = np.abs(values - self.centres) < _NESTING_TOLERANCE * self.step
-        return replace(self, values=values, dtype=known.dtype) if same.all() else self
-
-    def known(self) -> np.ndarray:
-        """Return coordinate values in ascending order, those of the file where they are known."""
-        return self.centres if self.values is None else self.values
-
-    def coordinate(self) -> np.ndarray:
-        """Return the coordinate in the user's order, convention and type."""
-        if self.values is not None:
-            return self.values[::-1] if self.descending else self.values
-        # 46.900000000000006 is 46.9: without rounding it aligns with nothing
-        return np.round(self.in_user_order(self.centres), 9).astype(self.dtype)
-
-    def in_user_order(self, values: np.ndarray) -> np.ndarray:
-        """Return ascending values (first axis) in the user's order and longitude convention."""
-        values = values[::-1] if self.descending else values
-        if self.turn is None:
-            return values
-        first = values if values.ndim == 1 else values.mean(axis=1)
-        # a centre at the seam itself must not fall to its other side by rounding
-        shift = -360 * np.floor((first - self.turn) / 360 + 1e-9)
-        return values + (shift if values.ndim == 1 else shift[:, None])
+_AGREE, _APART, _APART_KM = 0.05, 1.0, 2.0
+"""Cells up to which a grid mapping and 2-D coordinates agree; cells and km from which not."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A rectilinear grid.
+    """A grid of rows and columns.
 
     Parameters
     ----------
     y, x : GridAxis
         The axes.
-    kind : {"latlon", "projected", "rotated"}
-        What the axes measure.
+    kind : {"latlon", "projected", "rotated", "curvilinear"}
+        What the axes measure. Those of a curvilinear grid count cells.
     mapping : (str, dict), optional
         Name and attributes of the grid mapping variable.
+    places : Places, optional
+        2-D latitude and longitude: of a curvilinear grid, and of others where no grid mapping
+        says as much.
     """
 
     y: GridAxis
     x: GridAxis
     kind: Kind
     mapping: tuple[str, dict[str, Any]] | None = None
+    places: Places | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -161,7 +55,8 @@ class Grid:
 
     def refine(self, factor: int) -> Grid:
         """Return the grid of the same extent with `factor` × `factor` cells for each cell."""
-        return replace(self, y=self.y.refine(factor), x=self.x.refine(factor))
+        places = self.places and self.places.refine(factor)
+        return replace(self, y=self.y.refine(factor), x=self.x.refine(factor), places=places)
 
     def merge(self, factor: int) -> Grid:
         """Return the grid whose cells are `factor` × `factor` cells of this one.
@@ -172,16 +67,18 @@ class Grid:
             If a size is not a multiple of the factor, or fewer than two cells would be left.
         """
         for axis in (self.y, self.x):
-            if axis.size % factor or axis.size < 2 * factor:
+            if axis.size < 2 * factor:
                 raise GridError(
-                    f"{axis.name!r} has {axis.size} cells, which is not a multiple of {factor} with"
-                    f" at least 2 cells left: select {axis.size // factor * factor} cells first."
+                    f"{axis.name!r} has {axis.size} cells, but at least {2 * factor} are needed so"
+                    f" that blocks of {factor} leave 2: give a larger domain or a smaller factor."
                 )
-        y, x = (
-            replace(a, centres=a.centres.reshape(-1, factor).mean(axis=1), values=None)
-            for a in (self.y, self.x)
-        )
-        return replace(self, y=y, x=x)
+            if axis.size % factor:
+                raise GridError(
+                    f"{axis.name!r} has {axis.size} cells, which is not a multiple of {factor}:"
+                    f" select {axis.size // factor * factor} cells first."
+                )
+        places = self.places and self.places.merge(factor)
+        return replace(self, y=self.y.merge(factor), x=self.x.merge(factor), places=places)
 
     def crop(self, margin: Margin) -> Grid:
         """Return the grid without some cells on each side.
@@ -197,13 +94,68 @@ class Grid:
                     f"{axis.name!r} has {axis.size} HR cells; after a margin of {low} and {high}"
                     " cells nothing is left: give a larger LR domain."
                 )
-        return replace(self, y=self.y.crop(*margin[:2]), x=self.x.crop(*margin[2:]))
+        y, x = self.y.crop(*margin[:2]), self.x.crop(*margin[2:])
+        places = self.places and self.places.cut(
+            slice(margin[0], margin[0] + y.size), slice(margin[2], margin[2] + x.size)
+        )
+        return replace(self, y=y, x=x, places=places)
+
+    def known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what tells the cells of this grid, ascending.
+
+        Returns
+        -------
+        y, x : numpy.ndarray
+            Coordinate values of the axes; of a curvilinear grid latitude and longitude,
+            shape (y, x).
+        """
+        if self.kind == "curvilinear" and self.places is not None:
+            lat, lon = self.places.degrees()
+            return np.ascontiguousarray(lat), np.ascontiguousarray(lon)
+        return self.y.known(), self.x.known()
+
+    def snap(self, known: tuple[np.ndarray, np.ndarray]) -> Grid:
+        """Return the grid with coordinate values taken from `known`, if all its cells are there.
+
+        Parameters
+        ----------
+        known : tuple of numpy.ndarray
+            What :meth:`known` returned for another grid, such as that of the training.
+        """
+        if self.kind != "curvilinear":
+            return replace(self, y=self.y.snap(known[0]), x=self.x.snap(known[1]))
+        if self.places is None or known[0].ndim != 2:
+            return self
+        whole = replace(Places.of(*known), names=self.places.names, attrs=self.places.attrs)
+        first = whole.locate(self.places)
+        if first is None:
+            return self
+        rows, columns = (slice(a, a + n) for a, n in zip(first, self.shape, strict=True))
+        return replace(self, places=whole.cut(rows, columns))
+
+    def variables_of(self, known: tuple[np.ndarray, np.ndarray]) -> dict[str, xr.DataArray]:
+        """Return coordinates under this grid's names from what :meth:`known` returned."""
+        if known[0].ndim == 2:
+            places = self.places or Places.of(*known)
+            whole = replace(Places.of(*known), names=places.names, attrs=places.attrs)
+            return whole.variables((self.y.name, self.x.name))
+        return {
+            axis.name: xr.DataArray(values, dims=axis.name, attrs=dict(axis.attrs))
+            for axis, values in zip((self.y, self.x), known, strict=True)
+        }
+
+    @property
+    def closed(self) -> bool:
+        """Whether the columns go all the way round the globe."""
+        x = self.x
+        return self.kind == "latlon" and x.size * x.step > 360 - 0.5 * x.step
 
     def origin(self) -> tuple[int, int]:
         """Return the absolute (y, x) index of the first cell.
 
         A cell has the same index in any domain that contains it; longitudes count modulo the
-        globe.
+        globe. On a curvilinear grid cells are counted by the integer coordinates of its
+        dimensions; without such the first cell of the domain is number 0.
         """
         y, x = (self._index(axis) for axis in (self.y, self.x))
         return y, x % self.period if self.period else x
@@ -215,7 +167,8 @@ class Grid:
 
     def _index(self, axis: GridAxis) -> int:
         """Return the absolute index of an axis' first cell."""
-        around = None if self.kind == "projected" else _cells_around(axis.step)
+        degrees = self.kind in ("latlon", "rotated")
+        around = _cells_around(axis.step) if degrees else None
         # far from 0 the rounding of a float32 step would add up to whole cells
         step = 360 / around if around else axis.step
         # edges often lie on multiples of the step or half-way between them: an odd shift keeps
@@ -223,7 +176,16 @@ class Grid:
         return round(float(axis.edges[0]) / step + 0.137)
 
     def area_weights(self) -> np.ndarray:
-        """Return the relative area of the cells of each row, mean 1, shape (y,)."""
+        """Return the relative area of the cells, mean 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (y,), one for each row; of a curvilinear grid shape (y, x).
+        """
+        if self.kind == "curvilinear" and self.places is not None:
+            areas = self.places.areas()
+            return areas / areas.mean()
         if self.kind == "projected":
             return np.ones(self.y.size)
         edges = np.clip(self.y.edges, -90, 90)
@@ -236,14 +198,17 @@ class Grid:
         Returns
         -------
         dict of str to xarray.DataArray
-            y and x with bounds, the grid mapping, and on projected and rotated grids the 2-D
-            latitude and longitude (if pyproj is installed and understands the mapping).
+            y and x with bounds, the grid mapping, and on all but latitude/longitude grids the 2-D
+            latitude and longitude (by the grid mapping, if pyproj is installed and understands
+            it; otherwise those of the data). A curvilinear grid has only these.
 
         Raises
         ------
         GridError
             If cells are centred beyond a pole.
         """
+        if self.kind == "curvilinear":
+            return self._geographic()
         reach = float(np.abs(self.y.centres).max())
         if self.kind != "projected" and reach > 90 + 1e-3 * self.y.step:
             raise GridError(
@@ -267,29 +232,40 @@ class Grid:
                 out[name].encoding["_FillValue"] = None  # CF: coordinates have no missing values
         if self.mapping is not None:
             out[self.mapping[0]] = xr.DataArray(np.int32(0), attrs=self.mapping[1])
-            if self.kind != "latlon":
-                out |= self._geographic()
+        if self.kind != "latlon":
+            out |= self._geographic()
         return out
 
+    def positions(self) -> Places | None:
+        """Return where the cells lie, ascending; None where that is not known.
+
+        A latitude/longitude grid needs none: its axes say it.
+        """
+        if self.places is not None or self.kind == "latlon" or self.mapping is None:
+            return self.places
+        found = _projected(self.x, self.y, self.kind, self.mapping)
+        return None if found is None else Places.of(*found)
+
     def _geographic(self) -> dict[str, xr.DataArray]:
-        """Return 2-D latitude and longitude of the cell centres, where they can be had."""
-        assert self.mapping is not None  # the only caller checks
-        unit = 1.0 if self.kind == "rotated" else _METRES.get(str(self.x.attrs.get("units")))
-        if unit is None:
+        """Return 2-D latitude and longitude in the user's order, where they can be had."""
+        places = self.positions()
+        if places is None:
             return {}
-        x, y = (unit * axis.in_user_order(axis.centres) for axis in (self.x, self.y))
-        found = geographic(*np.meshgrid(x, y), *self.mapping)
-        if found is None:
-            return {}
-        lat, lon = found
-        dims = (self.y.name, self.x.name)
-        out = {
-            "latitude": xr.DataArray(lat, dims=dims, attrs=_DEFAULT_ATTRS["latlon", "y"]),
-            "longitude": xr.DataArray(lon, dims=dims, attrs=_DEFAULT_ATTRS["latlon", "x"]),
-        }
-        for da in out.values():
-            da.encoding["_FillValue"] = None
-        return out
+        flips = (slice(None, None, -1 if a.descending else 1) for a in (self.y, self.x))
+        places = places.cut(*flips)
+        names = None if self.kind == "curvilinear" else ("latitude", "longitude")
+        return places.variables((self.y.name, self.x.name), names)
+
+
+def _projected(
+    x: GridAxis, y: GridAxis, kind: Kind, mapping: tuple[str, dict[str, Any]], every: int = 1
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return latitude and longitude by the grid mapping, of all or of every n-th cell."""
+    unit = 1.0 if kind == "rotated" else _METRES.get(str(x.attrs.get("units")))
+    if unit is None:
+        return None
+    columns, rows = (unit * axis.centres[::every] for axis in (x, y))
+    return geographic(*np.meshgrid(columns, rows), *mapping)
 
 
 def _cells_around(step: float) -> int | None:
@@ -304,7 +280,8 @@ def grid_of(obj: xr.DataArray | xr.Dataset) -> Grid:
     Parameters
     ----------
     obj : xarray.DataArray or xarray.Dataset
-        Has 1-D horizontal coordinates in any order and longitude convention.
+        Has 1-D horizontal coordinates in any order and longitude convention, or 2-D latitudes and
+        longitudes.
 
     Returns
     -------
@@ -313,19 +290,106 @@ def grid_of(obj: xr.DataArray | xr.Dataset) -> Grid:
     Raises
     ------
     AxisError
-        If an axis is missing or has fewer than two cells.
+        If an axis is missing or has fewer than two cells, or it is not known what it measures.
     GridError
-        If an axis is not evenly spaced.
+        If an axis is not evenly spaced, or the grid mapping contradicts the 2-D latitude and
+        longitude.
     """
     axes = cf.find_axes(obj)
-    kind = _kind(obj, axes)
-    return Grid(
-        _axis(obj[axes.y], kind, "y"), _axis(obj[axes.x], kind, "x"), kind, _mapping(obj, axes)
+    mapping = _mapping(obj, axes)
+    kind = _kind(obj, axes, mapping)
+    if kind == "curvilinear":
+        return _curvilinear(obj, axes)
+    y, x = axis_of(obj[axes.y], kind, "y"), axis_of(obj[axes.x], kind, "x")
+    if kind == "latlon":
+        return Grid(y, x, kind, mapping)
+    places = places_of(obj, axes, needed=False)
+    if places is None:
+        return Grid(y, x, kind, mapping)
+    flips = (slice(None, None, -1 if a.descending else 1) for a in (y, x))
+    places = places.cut(*flips)
+    if mapping is not None and _agree(x, y, kind, mapping, places):
+        places = None
+    return Grid(y, x, kind, mapping, places)
+
+
+def _curvilinear(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> Grid:
+    """Return a grid whose cells are known by 2-D latitude and longitude alone."""
+    places = places_of(obj, axes, needed=True)
+    assert places is not None  # the axes were found by them
+    y, x = (
+        GridAxis(
+            dim, (_first(obj, dim) + 0.5 + np.arange(n)) * max(size, 1e-9), attrs={"units": "km"}
+        )
+        for dim, n, size in zip((axes.y, axes.x), places.shape, places.sizes, strict=True)
     )
+    return Grid(y, x, "curvilinear", None, places)
 
 
-def _kind(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> Kind:
-    """Tell degrees north and east from rotated degrees and from metres."""
+def _first(obj: xr.DataArray | xr.Dataset, dim: str) -> int:
+    """Return the number of the first cell along a dimension, by its coordinate if it counts."""
+    if dim not in obj.coords or not np.issubdtype(obj[dim].dtype, np.number):
+        return 0
+    values = np.asarray(obj[dim].values, dtype=np.float64)
+    counts = (np.diff(values) == 1).all() and values[0] == round(values[0])
+    return int(values[0]) if counts else 0
+
+
+def _agree(
+    x: GridAxis, y: GridAxis, kind: Kind, mapping: tuple[str, dict[str, Any]], places: Places
+) -> bool:
+    """Whether a grid mapping puts the cells where the 2-D latitude and longitude say.
+
+    A sample of the cells is compared.
+    """
+    every = max(1, max(places.shape) // 10)
+    found = _projected(x, y, kind, mapping, every)
+    if found is None:
+        return False
+    own = places.vectors[::every, ::every]
+    off = float(distance(unit_vectors(*found), own).max())
+    cells = off / max(min(places.sizes), 1e-9)
+    if cells <= _AGREE:
+        return True
+    names = f"{places.names[0]!r} and {places.names[1]!r}"
+    if not np.isfinite(off) or (cells > _APART and off > _APART_KM):
+        raise GridError(
+            f"the grid mapping {mapping[0]!r} puts cells {off:.0f} km from where {names} say they"
+            f" are: one of the two is wrong. Correct ds[{mapping[0]!r}].attrs, or leave out the"
+            f" wrong ones: ds.drop_vars({mapping[0]!r}) or ds.drop_vars({list(places.names)})."
+        )
+    warnings.warn(
+        f"the grid mapping {mapping[0]!r} puts cells up to {1000 * off:.0f} m from where {names}"
+        " say they are, which are taken: check its attributes, above all the shape of the earth"
+        " (semi_major_axis, inverse_flattening).",
+        UserWarning,
+        stacklevel=3,
+    )
+    return False
+
+
+def _kind(
+    obj: xr.DataArray | xr.Dataset, axes: cf.Axes, mapping: tuple[str, dict[str, Any]] | None
+) -> Kind:
+    """Tell degrees north and east, rotated degrees, metres, and counts of cells."""
+    kind = _stated_kind(obj, axes)
+    if kind is None and mapping is not None:
+        return "projected"
+    if kind is None:
+        y, x = axes.y, axes.x
+        raise AxisError(
+            f"it is not known what {y!r} and {x!r} measure: they have neither a standard_name nor"
+            f" units. For degrees, ds.rename({{{y!r}: 'lat', {x!r}: 'lon'}}); for a projection, set"
+            f" ds[{y!r}].attrs.update(standard_name='projection_y_coordinate', units='m') and"
+            f" {x!r} likewise."
+        )
+    return kind
+
+
+def _stated_kind(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> Kind | None:
+    """Return the kind of a grid as its coordinates state it."""
+    if axes.y not in obj.coords or axes.x not in obj.coords:
+        return "curvilinear"
     y, x = obj[axes.y], obj[axes.x]
     names = {c.attrs.get("standard_name") for c in (y, x)}
     if names & {"grid_latitude", "grid_longitude"} or {axes.y, axes.x} == {"rlat", "rlon"}:
@@ -334,134 +398,46 @@ def _kind(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> Kind:
         return "projected"
     if names & {"latitude", "longitude"} or y.attrs.get("units") in cf.LATITUDE_UNITS:
         return "latlon"
-    named_so = {axes.y.lower(), axes.x.lower()} & {"lat", "latitude", "lon", "longitude"}
-    return "latlon" if named_so else "projected"
-
-
-def _axis(coord: xr.DataArray, kind: Kind, which: Literal["y", "x"]) -> GridAxis:
-    """Return one axis, ascending, with longitudes unwrapped."""
-    name = str(coord.name)
-    values = np.asarray(coord.values, dtype=np.float64)
-    if values.size < 2:
-        raise AxisError(
-            f"{name!r} has only {values.size} cell: at least 2 are needed to know the spacing;"
-            " select a larger domain."
-        )
-    turn = None
-    if kind != "projected" and which == "x":
-        unwrapped = np.unwrap(values, period=360)
-        if not np.array_equal(unwrapped, values):
-            turn = 0.0 if values.min() >= 0 else -180.0
-        values = unwrapped
-    descending = bool(values[0] > values[-1])
-    centres = values[::-1] if descending else values
-    step = _step(centres)
-    even = centres[0] + step * np.arange(centres.size)
-    worst = int(np.argmax(np.abs(centres - even)))
-    if not step > 0 or abs(centres[worst] - even[worst]) > _SPACING_TOLERANCE * step:
-        raise GridError(
-            f"{name!r} is not evenly spaced (near {centres[worst]:g}): interpolate to an evenly"
-            f" spaced axis first, for example ds.interp({name}=np.linspace(...))."
-        )
-    attrs = {**_DEFAULT_ATTRS[kind, which], "axis": which.upper()}
-    kept = ("standard_name", "long_name", "units", "axis")
-    attrs |= {k: coord.attrs[k] for k in kept if k in coord.attrs}
-    own = coord.values if np.issubdtype(coord.dtype, np.floating) else coord.values.astype(float)
-    own = own[::-1] if descending else own
-    return GridAxis(name, even, descending, attrs, turn, own, own.dtype)
-
-
-def _step(centres: np.ndarray) -> float:
-    """Return the step of a coordinate.
-
-    Single precision knows it poorly: from two cells at 350 degrees a step of 0.1 comes out wrong
-    by 3e-4, which is a whole cell when `Grid.origin` counts from 0. So of all the steps that fit,
-    one that is a simple fraction is taken.
-    """
-    step = float(centres[-1] - centres[0]) / (centres.size - 1)
-    rounding = float(np.spacing(np.float32(np.abs(centres).max()))) / (centres.size - 1)
-    if not step > rounding or not np.array_equal(centres, centres.astype(np.float32)):
-        return step
-    fractions = (Fraction(step).limit_denominator(10**digits) for digits in range(9))
-    return next((float(f) for f in fractions if abs(f - step) <= rounding), step)
+    if {axes.y.lower(), axes.x.lower()} & {"lat", "latitude", "lon", "longitude"}:
+        return "latlon"
+    if any(c.attrs.get("units") in _METRES for c in (y, x)):
+        return "projected"
+    return "curvilinear" if folded_pairs(obj) else None
 
 
 def _mapping(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> tuple[str, dict[str, Any]] | None:
     """Return name and attributes of the grid mapping variable."""
     fields = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
+    fields = [da for da in fields if {axes.y, axes.x} <= set(da.dims)]
     for da in fields:
         name = da.attrs.get("grid_mapping", da.encoding.get("grid_mapping"))
-        if isinstance(name, str) and {axes.y, axes.x} <= set(da.dims):
+        if isinstance(name, str):
             name = name.split(":")[0].strip()  # "crs" or, extended, "crs: x y"
             if name in obj.coords or (isinstance(obj, xr.Dataset) and name in obj.variables):
                 return name, dict(obj[name].attrs)
-    return None
+            _warn_of_lost_mapping(obj, axes, str(da.name), name)
+    if fields:
+        return None
+    # a file of coordinates has no field that could name the mapping
+    variables = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
+    found = [str(n) for n, v in variables.items() if "grid_mapping_name" in v.attrs]
+    return (found[0], dict(obj[found[0]].attrs)) if len(found) == 1 else None
 
 
-def relate(lr: Grid, hr: Grid) -> tuple[int, Margin]:
-    """Return how an HR grid nests in an LR grid.
-
-    Parameters
-    ----------
-    lr, hr : Grid
-        The grids; the HR domain may be smaller.
-
-    Returns
-    -------
-    factor : int
-        HR cells in an LR cell along each axis, 2 to 8.
-    margin : tuple of int
-        HR cells missing on the low-y, high-y, low-x and high-x side, so that
-        ``hr == lr.refine(factor).crop(margin)``.
-
-    Raises
-    ------
-    GridError
-        If the grids are of different kinds, or the HR grid does not nest or reaches beyond.
-    """
-    if lr.kind != hr.kind:
-        raise GridError(
-            f"the LR grid is {lr.kind}, the HR grid {hr.kind}: regrid one of them to the other's"
-            " kind first."
+def _warn_of_lost_mapping(
+    obj: xr.DataArray | xr.Dataset, axes: cf.Axes, field: str, name: str
+) -> None:
+    """Say that nothing tells where the cells of a projected or rotated grid lie."""
+    if isinstance(obj, xr.DataArray):
+        return  # holds no such variable unless someone made it a coordinate
+    if _stated_kind(obj, axes) in ("projected", "rotated") and not folded_pairs(obj):
+        warnings.warn(
+            f"{field!r} names the grid mapping {name!r}, which is not in the data (selecting"
+            " variables leaves it out), so latitude and longitude are not known: open files with"
+            f" decode_coords='all', or add it with ds.assign_coords({name}=...).",
+            UserWarning,
+            stacklevel=4,
         )
-    factors = [a.step / b.step for a, b in ((lr.y, hr.y), (lr.x, hr.x))]
-    factor = round(factors[0])
-    sizes = max(hr.shape)
-    if any(abs(f / max(factor, 1) - 1) * sizes > _NESTING_TOLERANCE * 10 for f in factors) or not (
-        2 <= factor <= 8
-    ):
-        raise GridError(
-            f"the HR grid does not nest in the LR grid: an LR cell holds {factors[0]:.4g} HR cells"
-            f" along {hr.y.name!r} and {factors[1]:.4g} along {hr.x.name!r}; one whole number"
-            " from 2 to 8 is needed. Regrid the labels to a whole fraction of the LR cell."
-        )
-    low_y, high_y = _margins(lr.y, hr.y, factor, periodic=False)
-    low_x, high_x = _margins(lr.x, hr.x, factor, periodic=lr.kind != "projected")
-    return factor, (low_y, high_y, low_x, high_x)
-
-
-def _margins(lr: GridAxis, hr: GridAxis, factor: int, *, periodic: bool) -> tuple[int, int]:
-    """Return the HR cells between the sides of the two domains along one axis."""
-    offset = hr.edges[0] - lr.edges[0]
-    if periodic:
-        offset -= 360 * round((hr.edges.mean() - lr.edges.mean()) / 360)
-    low = round(offset / hr.step)
-    off = offset / hr.step - low
-    if abs(off) > _NESTING_TOLERANCE * 5:
-        raise GridError(
-            f"the HR grid does not nest in the LR grid: along {hr.name!r} its cells are off by"
-            f" {abs(off):.2g} of an HR cell ({abs(off) * hr.step:.3g} in the coordinate's units)."
-            " Regrid the labels so that LR cell edges are HR cell edges."
-        )
-    high = lr.size * factor - low - hr.size
-    for missing, side in ((low, "low"), (high, "high")):
-        if missing < 0:
-            raise GridError(
-                f"the HR domain reaches {-missing} HR cells beyond the LR domain on the {side} side"
-                f" of {hr.name!r}: select labels inside {lr.edges[0]:g} to {lr.edges[-1]:g}, or"
-                " give a larger LR domain."
-            )
-    return low, high
 
 
 def ascending(da: xr.DataArray, axes: cf.Axes) -> xr.DataArray:
@@ -475,9 +451,12 @@ def ascending(da: xr.DataArray, axes: cf.Axes) -> xr.DataArray:
         Its axes.
     """
     da = da.transpose(..., axes.y, axes.x)
-    grid = grid_of(da)
-    flips = {a.name: slice(None, None, -1) for a in (grid.y, grid.x) if a.descending}
-    return da.isel(flips)
+    kind = _stated_kind(da, axes)
+    if kind == "curvilinear":
+        return da
+    turns = kind in ("latlon", "rotated")
+    dims = [d for d in (axes.y, axes.x) if is_descending(da[d], turns=turns and d == axes.x)]
+    return da.isel({d: slice(None, None, -1) for d in dims})
 
 
 def as_user_order(da: xr.DataArray, grid: Grid) -> xr.DataArray:

@@ -15,29 +15,14 @@ from xdeepr.grid import Grid, as_user_order
 
 CONVENTIONS = "CF-1.11"
 
+_BOUNDS = ("bounds", "climatology")
+"""Attributes that name the bounds of a coordinate."""
+
 REALIZATION_ATTRS = {
     "standard_name": "realization",
     "long_name": "ensemble member",
     "units": "1",
 }
-
-# they describe the numbers or the grid of the input file, not of the result
-_STALE_ATTRS = frozenset(
-    [
-        "_FillValue",
-        "missing_value",
-        "scale_factor",
-        "add_offset",
-        "valid_range",
-        "valid_min",
-        "valid_max",
-        "actual_range",
-        "grid_mapping",
-        "coordinates",
-        "ancillary_variables",
-        "cell_measures",
-    ]
-)
 
 
 def cf_dataset(
@@ -91,7 +76,7 @@ def cf_dataset(
     ds = xr.Dataset(fields, coords)
     horizontal = {name: variable for name, variable in grid.coordinates().items()}
     ds = ds.assign_coords(horizontal)
-    bounds = [v.attrs["bounds"] for v in ds.variables.values() if "bounds" in v.attrs]
+    bounds = [v.attrs[k] for v in ds.variables.values() for k in _BOUNDS if k in v.attrs]
     mapping = [grid.mapping[0]] if grid.mapping else []
     ds = ds.reset_coords([n for n in [*bounds, *mapping] if n in ds.coords])
     title = f"{', '.join(q.name for q in predictands)} downscaled with xdeepr"
@@ -113,11 +98,12 @@ def _time_coordinates(source: xr.Dataset, axes: cf.Axes) -> dict[str, xr.Variabl
         time.attrs = {**time.attrs, "standard_name": "time", "axis": "T"}
         if time.encoding.get("calendar") == "gregorian":
             time.encoding["calendar"] = "standard"  # the same; CF 1.9 wants the new word
-        bounds = time.attrs.get("bounds", time.encoding.get("bounds"))
-        if bounds in source.variables:
-            kept[bounds] = source.variables[bounds].copy(deep=False)
-        elif bounds is not None:
-            time.attrs.pop("bounds", None)
+        for key in _BOUNDS:
+            bounds = time.attrs.get(key, time.encoding.get(key))
+            if bounds in source.variables:
+                kept[bounds] = source.variables[bounds].copy(deep=False)
+            elif bounds is not None:
+                time.attrs.pop(key, None)
     mapping_names = {
         v.attrs.get("grid_mapping", v.encoding.get("grid_mapping"))
         for v in source.variables.values()
@@ -129,10 +115,8 @@ def _time_coordinates(source: xr.Dataset, axes: cf.Axes) -> dict[str, xr.Variabl
 
 def _field_attrs(source: xr.Dataset, quantity: Quantity, grid: Grid) -> dict[str, Any]:
     """Return the attributes of an output variable."""
-    attrs = dict(source[quantity.name].attrs) if quantity.name in source else {}
-    attrs = {k: v for k, v in attrs.items() if k not in _STALE_ATTRS and not k.startswith("GRIB_")}
-    if attrs.get("standard_name") == "unknown":  # cfgrib's word for "none"
-        del attrs["standard_name"]
+    own = source[quantity.name].attrs if quantity.name in source else {}
+    attrs = cf.lasting_attrs(own)
     attrs |= {**quantity.attrs, "units": quantity.units}
     if grid.mapping is not None:
         attrs["grid_mapping"] = grid.mapping[0]

@@ -14,10 +14,13 @@ import xarray as xr
 from xdeepr import cf, checkpoint
 from xdeepr.card import Card, Quantity
 from xdeepr.conditioning import describe
-from xdeepr.errors import GridError, OptionError
+from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.grid import Grid, Margin, grid_of, relate
 from xdeepr.interpolation import METHODS
 from xdeepr.lazy import Source
+
+_SAME_SIZE = {"curvilinear": 0.25}
+"""By how much cells may differ in size from those of the training; curvilinear ones vary."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,16 @@ def _interpolation(
     if like is not None:
         wanted = grid_of(like)
         factor, margin = relate(lr_grid, wanted)
-        known = wanted.y.known(), wanted.x.known()
+        known = wanted.known()
     whole = isinstance(factor, int | np.integer) and not isinstance(factor, bool)
     if factor is None or not whole or not 2 <= factor <= 8:
         raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
     names = cf.spatial_variables(ds, cf.find_axes(ds))
+    if not names:
+        raise VariableError(
+            "the data hold no variable with both horizontal dimensions: there is nothing to"
+            " interpolate. Give a dataset with fields."
+        )
     fields = tuple(describe(ds[name]) for name in names)
     return Model(Source(method), method, fields, fields, int(factor), margin, known)
 
@@ -199,7 +207,7 @@ def check_suits(card: Card, lr_grid: Grid) -> None:
             f" {lr_grid.kind} grid: regrid the data, or train a model for its grid."
         )
     for axis, trained in zip((lr_grid.y, lr_grid.x), card.resolution, strict=True):
-        if abs(axis.step / trained - 1) > 0.02:
+        if abs(axis.step / trained - 1) > _SAME_SIZE.get(lr_grid.kind, 0.02):
             raise GridError(
                 f"the model {card.name!r} was trained on LR cells of {trained:g} along"
                 f" {axis.name!r}, the data has cells of {axis.step:g}: regrid the data to"

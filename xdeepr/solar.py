@@ -235,19 +235,17 @@ def geographic_coordinates(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         latitude, longitude = np.meshgrid(grid.y.centres, grid.x.centres, indexing="ij")
         return latitude, longitude
     what = f"latitude and longitude of the {grid.kind} grid ({grid.y.name!r}, {grid.x.name!r})"
-    if grid.mapping is None:
+    if grid.mapping is None and grid.places is None:
         raise GridError(
             f"{what} are not known, because no variable says how it is {grid.kind}: add a grid"
             " mapping variable (CF conventions, appendix F) and name it in the attribute"
             " 'grid_mapping' of the fields."
         )
-    found = grid._geographic()
-    if not found:
+    places = grid.positions()
+    if places is None:
         raise GridError(f"{what} are not known, because {_hindrance(grid)}")
-    # those are in the user's order
-    flips = tuple(slice(None, None, -1 if a.descending else 1) for a in (grid.y, grid.x))
-    latitude, longitude = (found[name].values[flips] for name in ("latitude", "longitude"))
-    if not (np.isfinite(latitude).all() and np.isfinite(longitude).all()):
+    latitude, longitude = (np.asarray(a, dtype=np.float64) for a in places.degrees())
+    if grid.mapping and not (np.isfinite(latitude).all() and np.isfinite(longitude).all()):
         raise GridError(
             f"{what} do not exist in some cells, by the grid mapping {grid.mapping[0]!r}: select a"
             " domain on the earth, or correct the attributes of the grid mapping."

@@ -14,6 +14,7 @@ from xdeepr import cf
 from xdeepr.card import Quantity
 from xdeepr.conditioning import describe, stack_fields
 from xdeepr.errors import AxisError, OptionError, VariableError
+from xdeepr.further_dims import further_dims
 from xdeepr.grid import Grid, Margin, grid_of, relate
 
 XarrayObject = xr.Dataset | xr.DataArray
@@ -37,6 +38,9 @@ class Aligned:
         The grids.
     factor, margin
         How they nest.
+    further : tuple of str
+        Dimensions beyond time and the horizontal ones, whose entries stand one behind the other
+        at each time.
     """
 
     lr: xr.DataArray
@@ -49,6 +53,7 @@ class Aligned:
     hr_grid: Grid
     factor: int
     margin: Margin
+    further: tuple[str, ...] = ()
 
     def at(self, times: slice) -> Aligned:
         """Return a part of the period."""
@@ -90,13 +95,73 @@ def align(
     lr_grid, hr_grid = grid_of(lr_ds), grid_of(hr_ds)
     factor, margin = relate(lr_grid, hr_grid)
     lr_ds, hr_ds, time = share_times(lr_ds, hr_ds)
+    lr_ds, hr_ds, further = share_entries(lr_ds, hr_ds)
     predictands = tuple(describe(hr_ds[name]) for name in _label_names(hr_ds, variables))
     inputs, base = _match_predictors(lr_ds, predictands)
+    lr = stack_entries(lr_ds, further, inputs, role="predictor")
+    hr = stack_entries(hr_ds, further, predictands, role="label")
+    time = time.isel({time.dims[0]: np.repeat(np.arange(time.size), hr.shape[0] // time.size)})
     return Aligned(
-        stack_fields(lr_ds, inputs, role="predictor"),
-        stack_fields(hr_ds, predictands, role="label"),
-        time, inputs, predictands, base, lr_grid, hr_grid, factor, margin,
-    )  # fmt: skip
+        lr, hr, time, inputs, predictands, base, lr_grid, hr_grid, factor, margin, further
+    )
+
+
+def share_entries(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, tuple[str, ...]]:
+    """Return both datasets at the entries they share along further dimensions, and these.
+
+    Raises
+    ------
+    AxisError
+        If one has a dimension that the other has not, or they share no entry.
+    """
+    dims, others = (further_dims(ds, cf.find_axes(ds)) for ds in (lr, hr))
+    if set(dims) != set(others):
+        odd = sorted(set(dims) ^ set(others))[0]
+        raise AxisError(
+            f"only one of predictors and labels has the dimension {odd!r}: give it to both, or"
+            f" select one entry, for example ds.isel({odd}=0)."
+        )
+    for dim in dims:
+        if dim in lr.indexes and dim in hr.indexes:
+            shared = lr.indexes[dim].intersection(hr.indexes[dim])
+            lr, hr = lr.sel({dim: shared}), hr.sel({dim: shared})
+        if lr.sizes[dim] != hr.sizes[dim] or lr.sizes[dim] == 0:
+            raise AxisError(
+                f"predictors and labels do not share the entries along {dim!r}: give both the"
+                " same ones, under the same coordinate values."
+            )
+    return lr, hr, dims
+
+
+def stack_entries(
+    ds: xr.Dataset, dims: Sequence[str], quantities: Sequence[Quantity], *, role: str
+) -> xr.DataArray:
+    """Stack fields as :func:`stack_fields` does, the entries of each time one behind the other.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Holds the fields.
+    dims : sequence of str
+        Further dimensions.
+    quantities, role
+        As for :func:`~xdeepr.conditioning.stack_fields`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Shape (time · entry, channel, y, x).
+    """
+    if not dims:
+        return stack_fields(ds, quantities, role=role)
+    entries = [
+        ds.isel(dict(zip(dims, index, strict=True)))
+        for index in np.ndindex(*(ds.sizes[dim] for dim in dims))
+    ]
+    stacked = [stack_fields(entry, quantities, role=role) for entry in entries]
+    together = xr.Variable.concat([s.variable for s in stacked], dim="entry")
+    data = together.transpose(stacked[0].dims[0], "entry", ...).data
+    return xr.DataArray(data.reshape(-1, *data.shape[2:]), dims=stacked[0].dims)
 
 
 def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, xr.DataArray]:

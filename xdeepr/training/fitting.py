@@ -230,7 +230,7 @@ def _train(
         versions={"xdeepr": __version__} | {package: version(package) for package in PACKAGES},
     )
     grid = aligned.hr_grid
-    arrays = {"values": trainer.pairs.statics, "y": grid.y.known(), "x": grid.x.known()}
+    arrays = {"values": trainer.pairs.statics, **dict(zip("yx", grid.known(), strict=True))}
     return Downscaler(
         card,
         trainer.network.to("cpu"),

@@ -12,12 +12,11 @@ import xarray as xr
 
 from xdeepr import checkpoint
 from xdeepr.card import Card
-from xdeepr.conditioning import stack_fields
 from xdeepr.downscaler import Downscaler
 from xdeepr.downscaling import downscale
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.normalization import Normalization
-from xdeepr.training.alignment import Aligned, XarrayObject
+from xdeepr.training.alignment import Aligned, XarrayObject, stack_entries
 from xdeepr.training.batches import Pairs
 from xdeepr.training.objectives import whole_pixels
 from xdeepr.training.recipes import Recipe
@@ -70,13 +69,15 @@ class Parts:
             return None
         card = self.base.card
         with_covariates = bool(card.covariates or card.varying)
+        dim = str(aligned.time.dims[0])
+        times = aligned.time.drop_duplicates(dim).values
         out = downscale(
-            predictors.sel({str(aligned.time.dims[0]): aligned.time.values}),
+            predictors.sel({dim: times}),
             self.base,
             covariates=covariates if with_covariates else None,
         )
         ds = out if isinstance(out, xr.Dataset) else out.to_dataset(name=card.predictands[0].name)
-        return stack_fields(ds, aligned.predictands, role="base").data
+        return stack_entries(ds, aligned.further, aligned.predictands, role="base").data
 
     def fit_latent(self, pairs: Pairs, card: Card) -> Normalization:
         """Return mean and deviation of the latent fields over the training part."""

@@ -146,6 +146,13 @@ def on_forecast_grid(field: Field, forecast: Field) -> Field:
     }
     data = field.data.rename(renamed)
     target = forecast.data
+    if forecast.grid.kind == "curvilinear":
+        data = _same_places(data, field, forecast)
+        axes = Axes(
+            forecast.axes.y, forecast.axes.x, forecast.axes.time if field.axes.time else None
+        )
+        data = cf.convert_units(data, cf.units_of(target))
+        return Field(data, axes, forecast.grid, field.role)
     for name, ours, theirs in (
         (forecast.axes.y, forecast.grid.y.step, field.grid.y.step),
         (forecast.axes.x, forecast.grid.x.step, field.grid.x.step),
@@ -163,6 +170,21 @@ def on_forecast_grid(field: Field, forecast: Field) -> Field:
     axes = Axes(forecast.axes.y, forecast.axes.x, forecast.axes.time if field.axes.time else None)
     data = cf.convert_units(data, cf.units_of(target))
     return Field(data, axes, forecast.grid, field.role)
+
+
+def _same_places(data: xr.DataArray, field: Field, forecast: Field) -> xr.DataArray:
+    """Select the cells of a curvilinear forecast, by latitude and longitude."""
+    ours, theirs = forecast.grid.places, field.grid.places
+    first = None if ours is None or theirs is None else theirs.locate(ours)
+    if first is None or ours is None:
+        raise GridError(
+            f"The {field.role} does not have the cells of the forecast: their latitudes and"
+            f" longitudes differ. Regrid the {field.role} to the forecast's grid, or select the "
+            f"part of the forecast that the {field.role} covers."
+        )
+    dims = (forecast.axes.y, forecast.axes.x)
+    part = {d: slice(a, a + n) for d, a, n in zip(dims, first, ours.shape, strict=True)}
+    return data.isel(part).drop_vars([d for d in dims if d in data.coords])
 
 
 def join_times(fields: Mapping[_Key, Field]) -> dict[_Key, xr.DataArray]:

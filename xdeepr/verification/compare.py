@@ -200,7 +200,10 @@ def _interpolation(
 ) -> xr.DataArray:
     joined = join_times({"forecast": forecast, "reference": truth})
     if predictor is None:
-        return interpolate_coarsened(joined["reference"], baseline, like, factor)
+        reference = joined["reference"]
+        if forecast.grid.kind == "curvilinear":  # its cells are known by 2-D coordinates
+            reference = reference.assign_coords(forecast.grid.coordinates())
+        return interpolate_coarsened(reference, baseline, like, factor)
     time = forecast.axes.time
     times = None if time is None else joined["forecast"][time]
     return interpolate_predictor(predictor, baseline, like, forecast.grid, times)
@@ -272,7 +275,8 @@ def _weights(weights: Literal["area"] | xr.DataArray | None, compared: _Comparis
                 f"weights={weights!r} is not known. Use 'area', None or a DataArray of weights."
             )
         area = grid.area_weights()
-        return xr.DataArray(area[::-1] if grid.y.descending else area, dims=compared.axes.y)
+        dims = (compared.axes.y, compared.axes.x)[: area.ndim]
+        return xr.DataArray(area[::-1] if grid.y.descending else area, dims=dims)
     unknown = [d for d in weights.dims if d not in reference.dims]
     if unknown:
         raise OptionError(

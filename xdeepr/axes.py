@@ -1,0 +1,303 @@
+"""Find the axes of a field by CF criteria: 1-D ones, and those of curvilinear grids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xdeepr.errors import AxisError
+
+LATITUDE_UNITS = frozenset(
+    ["degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN"]
+)
+LONGITUDE_UNITS = frozenset(
+    ["degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE"]
+)
+
+# The criteria for each axis, from the surest to the weakest (CF 1.11, sections 4 and 5).
+_Y = {
+    "standard_name": {"latitude", "grid_latitude", "projection_y_coordinate"},
+    "units": LATITUDE_UNITS,
+    "axis": {"Y"},
+    "name": {"lat", "latitude", "rlat", "y", "grid_latitude", "projection_y_coordinate"},
+}
+_X = {
+    "standard_name": {"longitude", "grid_longitude", "projection_x_coordinate"},
+    "units": LONGITUDE_UNITS,
+    "axis": {"X"},
+    "name": {"lon", "longitude", "rlon", "x", "grid_longitude", "projection_x_coordinate"},
+}
+_CRITERIA = {"latitude": _Y, "longitude": _X}
+
+# Two-dimensional ones are often without attributes (WRF, NEMO).
+_FOLDED_NAMES = {
+    "latitude": {"lat", "latitude", "xlat", "nav_lat", "lat2d"},
+    "longitude": {"lon", "longitude", "xlong", "xlon", "nav_lon", "lon2d"},
+}
+_Y_DIMS = frozenset(
+    ["y", "j", "nj", "nlat", "lat", "latitude", "rlat", "south_north", "eta", "row"]
+)
+_X_DIMS = frozenset(["x", "i", "ni", "nlon", "lon", "longitude", "rlon", "west_east", "xi", "col"])
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Names of the dimensions of a field.
+
+    Parameters
+    ----------
+    y, x : str
+        The horizontal dimensions.
+    time : str or None
+        The dimension of time.
+    """
+
+    y: str
+    x: str
+    time: str | None
+
+
+def find_axes(obj: xr.DataArray | xr.Dataset) -> Axes:
+    """Find the horizontal axes and time.
+
+    Parameters
+    ----------
+    obj : xarray.DataArray or xarray.Dataset
+        Has 1-D horizontal coordinates, or 2-D latitudes and longitudes (a curvilinear grid).
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    AxisError
+        If a horizontal axis is missing, ambiguous or empty.
+    """
+    y, x = (_flat(obj, what) for what in _CRITERIA)
+    if y is None or x is None:
+        pairs = folded_pairs(obj)
+        if len(pairs) > 1:
+            found = "; ".join(f"{names[0]} ({', '.join(dims)})" for dims, names in pairs.items())
+            raise AxisError(
+                f"more than one curvilinear grid: {found}. Select the variables that are on one of"
+                " them, for example ds[['name']], and drop the other coordinates."
+            )
+        if not pairs:
+            raise _missing(obj, "latitude" if y is None else "longitude")
+        ((y, x),) = pairs
+    for dim in (y, x):
+        if obj.sizes[dim] == 0:
+            raise AxisError(
+                f"the domain is empty: {dim!r} has size 0. Check the selection that made it (a"
+                " latitude that descends needs slice(north, south))."
+            )
+    return Axes(y, x, find_time(obj))
+
+
+def _flat(obj: xr.DataArray | xr.Dataset, what: str) -> str | None:
+    """Return the dimension of one horizontal axis that has a coordinate."""
+    flat = {str(n): c for n, c in obj.coords.items() if c.ndim == 1 and c.dims == (n,)}
+    for kind, accepted in _CRITERIA[what].items():
+        found = [name for name, coord in flat.items() if _stated(name, coord, kind) in accepted]
+        if len(found) > 1:
+            raise AxisError(
+                f"more than one {what} axis: {', '.join(found)}. Drop or rename those that are not"
+                f" meant, for example ds.drop_vars({found[1]!r})."
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _stated(name: str, coord: xr.DataArray, kind: str) -> Any:
+    """Return what a coordinate says of itself."""
+    return name.lower() if kind == "name" else coord.attrs.get(kind)
+
+
+def folded_pairs(obj: xr.DataArray | xr.Dataset) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the 2-D latitudes and longitudes, by their dimensions.
+
+    Parameters
+    ----------
+    obj : xarray.DataArray or xarray.Dataset
+        In a dataset they may stand among the data variables. A dimension of time besides is
+        allowed, as in the files of WRF.
+
+    Returns
+    -------
+    dict
+        (y, x) -> names of latitude and longitude.
+    """
+    variables: Mapping[Any, Any] = obj.coords if isinstance(obj, xr.DataArray) else obj.variables
+    bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in variables.values()}
+    found: dict[str, dict[frozenset[str], list[str]]] = {"latitude": {}, "longitude": {}}
+    order: dict[frozenset[str], tuple[str, ...]] = {}
+    for name, variable in variables.items():
+        what = geographic_kind(str(name), variable)
+        dims = _horizontal_dims(obj, variable)
+        if what is not None and len(dims) == 2 and name not in bounds:
+            found[what].setdefault(frozenset(dims), []).append(str(name))
+            order.setdefault(frozenset(dims), dims)
+    out = {}
+    for both in found["latitude"].keys() & found["longitude"].keys():
+        y, x = order[both]
+        if y.lower() in _X_DIMS or x.lower() in _Y_DIMS:
+            y, x = x, y
+        names = [found[what][both] for what in ("latitude", "longitude")]
+        # of several on the same cells those that state what they are come first
+        first = [min(n, key=lambda k: "standard_name" not in variables[k].attrs) for n in names]
+        out[y, x] = (first[0], first[1])
+    return out
+
+
+def geographic_kind(name: str, variable: Any) -> str | None:
+    """Return "latitude" or "longitude" for a variable that holds such with two dimensions."""
+    if variable.ndim < 2 or not np.issubdtype(variable.dtype, np.number):
+        return None
+    for what, units in (("latitude", LATITUDE_UNITS), ("longitude", LONGITUDE_UNITS)):
+        attrs = variable.attrs
+        if attrs.get("standard_name") == what or attrs.get("units") in units:
+            return what
+        silent = "standard_name" not in attrs and "units" not in attrs
+        if silent and name.lower() in _FOLDED_NAMES[what]:
+            return what
+    return None
+
+
+def _horizontal_dims(obj: xr.DataArray | xr.Dataset, variable: Any) -> tuple[str, ...]:
+    """Return the dimensions of a 2-D coordinate without time and without those of size 1."""
+    dims = tuple(map(str, variable.dims))
+    if len(dims) == 2:
+        return dims
+    return tuple(d for d in dims if d.lower() != "time" and obj.sizes[d] > 1)
+
+
+def _missing(obj: xr.DataArray | xr.Dataset, what: str) -> AxisError:
+    """Return the error that says why there is no axis, and what to do."""
+    named = {
+        str(name): coord
+        for name, coord in obj.coords.items()
+        if any(_stated(str(name), coord, kind) in ok for kind, ok in _CRITERIA[what].items())
+    }
+    lists = {c.dims[0]: str(n) for n, c in obj.coords.items() if c.ndim == 1 and c.dims != (n,)}
+    for name, coord in named.items():
+        if coord.ndim == 0:
+            return AxisError(
+                f"no {what} axis: {name!r} is a single value, so the fields have no rows and"
+                " columns. Select a domain with at least 2 cells along each axis."
+            )
+        along = coord.dims[0]
+        other = [n for n, c in obj.coords.items() if c.dims == coord.dims and n != name]
+        kinds = {geographic_word(obj.coords[n]) for n in (name, *other)}
+        if coord.ndim == 1 and {"latitude", "longitude"} <= kinds:
+            return AxisError(
+                f"no {what} axis: latitude and longitude both run along {along!r}, so the cells are"
+                " a list (a reduced Gaussian grid, an unstructured mesh or stations) and no grid."
+                " Regrid to a rectilinear grid first: 'cdo setgridtype,regular' for a reduced"
+                " Gaussian grid, 'cdo remapcon' for a mesh."
+            )
+        if coord.ndim == 1 and along in lists:
+            return AxisError(
+                f"no {what} axis: {name!r} runs along the dimension {along!r}, which has no"
+                f" coordinate of its own. Make it one: ds.swap_dims({along}={name!r})."
+            )
+        if coord.ndim > 1:
+            return AxisError(
+                f"no {what} axis: {name!r} is two-dimensional (a curvilinear grid), but there is no"
+                f" two-dimensional {'longitude' if what == 'latitude' else 'latitude'} on the same"
+                " cells. Add it with ds.assign_coords, with units degrees_east or degrees_north."
+            )
+    dims = ", ".join(map(str, obj.dims)) or "none"
+    return AxisError(
+        f"no {what} axis found (dimensions: {dims}). Give the coordinate the attribute"
+        f" standard_name={what!r}, for example ds[{what[:3]!r}].attrs['standard_name'] = {what!r}."
+    )
+
+
+def geographic_word(coord: xr.DataArray) -> str | None:
+    """Return "latitude" or "longitude" by the attributes of a coordinate of any dimension."""
+    for what, units in (("latitude", LATITUDE_UNITS), ("longitude", LONGITUDE_UNITS)):
+        if coord.attrs.get("standard_name") == what or coord.attrs.get("units") in units:
+            return what
+    return None
+
+
+def find_time(obj: xr.DataArray | xr.Dataset) -> str | None:
+    """Return the dimension of time, if there is one."""
+    named = []
+    bounds = {c.attrs.get("bounds", c.encoding.get("bounds")) for c in obj.coords.values()}
+    for dim in map(str, obj.dims):
+        if dim in bounds:  # some files call the dimension of the bounds like the bounds
+            continue
+        if dim not in obj.coords:
+            if dim.lower() == "time":
+                named.append(dim)
+            continue
+        coord = obj.coords[dim]
+        if coord.ndim != 1:  # bounds may be named as the dimension of their two vertices
+            continue
+        decoded = holds_times(coord)
+        undecoded = " since " in str(coord.attrs.get("units", ""))
+        cf_time = coord.attrs.get("standard_name") == "time" or coord.attrs.get("axis") == "T"
+        if decoded or undecoded or cf_time or dim.lower() == "time":
+            named.append(dim)
+    if len(named) > 1:
+        raise AxisError(
+            f"more than one time axis: {', '.join(named)}. Select one entry along those that are"
+            f" not meant, for example ds.isel({named[1]}=0)."
+        )
+    return named[0] if named else None
+
+
+def holds_times(coord: xr.DataArray) -> bool:
+    """Whether a coordinate holds decoded times: datetime64 or cftime objects."""
+    if np.issubdtype(coord.dtype, np.datetime64):
+        return True
+    if coord.dtype != object or coord.size == 0:
+        return False
+    return type(coord.values.flat[0]).__module__.startswith("cftime")
+
+
+def check_time(obj: xr.DataArray | xr.Dataset, axes: Axes) -> None:
+    """Refuse a time axis that cannot be relied on.
+
+    Raises
+    ------
+    AxisError
+        If times are not decoded, not in ascending order, or not unique.
+    """
+    if axes.time is None:
+        return
+    if axes.time not in obj.coords:
+        raise AxisError(
+            f"{axes.time!r} has no coordinate values: add them with"
+            f" ds.assign_coords({axes.time}=...); files of WRF hold them as text:"
+            " pd.to_datetime(ds.Times.astype(str), format='%Y-%m-%d_%H:%M:%S')."
+        )
+    coord = obj.coords[axes.time]
+    if coord.size == 0:
+        raise AxisError(f"{axes.time!r} is empty: check the selection that made it.")
+    if not holds_times(coord):
+        units = str(coord.attrs.get("units", "missing"))
+        cure = (
+            "decode it with xr.decode_cf"
+            if " since " in units
+            else "state units such as 'days since 2000-01-01' and decode it with xr.decode_cf, or"
+            f" assign times: ds.assign_coords({axes.time}=pd.to_datetime(..., format='%Y%m'))"
+        )
+        raise AxisError(
+            f"{axes.time!r} holds {coord.dtype} numbers, not times (units {units!r}): {cure}."
+        )
+    index = obj.indexes[axes.time]
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise AxisError(
+            f"{axes.time!r} holds {twice} more than once: ds.drop_duplicates({axes.time!r})."
+        )
+    if not index.is_monotonic_increasing:
+        raise AxisError(f"{axes.time!r} is not in ascending order: ds.sortby({axes.time!r}).")

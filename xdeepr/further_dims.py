@@ -1,0 +1,180 @@
+"""Dimensions beyond time and the horizontal ones: input members, levels, forecast times.
+
+They are kept and looped over: each entry is downscaled by itself. An ensemble of the input and the
+realizations drawn from each of its members become one dimension ``realization``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+
+ENSEMBLE_NAMES = ("realization", "number", "member", "ensemble", "ensemble_member", "ens")
+"""Names of a dimension of input members, where no standard_name tells."""
+
+_REFERENCE_NAMES = ("forecast_reference_time", "reference_time", "init_time", "initial_time")
+
+
+def further_dims(ds: xr.Dataset, axes: cf.Axes) -> tuple[str, ...]:
+    """Return the dimensions of the gridded fields beyond time, y and x, in their order.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The data.
+    axes : Axes
+        Its axes.
+    """
+    known = {axes.y, axes.x, axes.time}
+    names = cf.spatial_variables(ds, axes)
+    return tuple(dict.fromkeys(str(d) for n in names for d in ds[n].dims if d not in known))
+
+
+def each_entry(
+    ds: xr.Dataset,
+    dims: Sequence[str],
+    one: Callable[[xr.Dataset], xr.Dataset],
+    *,
+    with_members: bool,
+) -> xr.Dataset:
+    """Apply a function to each entry along further dimensions and join the results, lazily.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The data.
+    dims : sequence of str
+        The further dimensions.
+    one : callable
+        Maps a dataset without them to its result.
+    with_members : bool
+        Whether results have a dimension ``realization`` of their own; then an ensemble of the
+        input is joined with it.
+
+    Returns
+    -------
+    xarray.Dataset
+        With `dims` in front, or with N · M realizations.
+    """
+    if not dims:
+        return one(ds)
+    dim, rest = dims[0], dims[1:]
+    if dim not in ds.coords:
+        ds = ds.assign_coords({dim: np.arange(ds.sizes[dim])})
+    parts = [
+        each_entry(ds.isel({dim: i}), rest, one, with_members=with_members)
+        for i in range(ds.sizes[dim])
+    ]
+    if with_members and is_ensemble(ds[dim]):
+        return _join_members(parts, ds[dim])
+    return _join(parts, dim)
+
+
+def is_ensemble(coord: xr.DataArray) -> bool:
+    """Whether a coordinate counts the members of an ensemble."""
+    named = str(coord.name).lower() in ENSEMBLE_NAMES
+    return coord.attrs.get("standard_name", "realization" if named else "") == "realization"
+
+
+def _join(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
+    """Join results along one dimension; what does not vary is taken from the first."""
+    fields = cf.spatial_variables(parts[0], cf.find_axes(parts[0]))
+    joined = xr.concat(
+        [part[fields] for part in parts],
+        dim,
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
+    others = [name for name in parts[0].data_vars if name not in fields]
+    return joined.assign(parts[0][others].drop_vars(dim, errors="ignore").data_vars)
+
+
+def _join_members(parts: Sequence[xr.Dataset], coord: xr.DataArray) -> xr.Dataset:
+    """Join input members and the realizations drawn from each into one ensemble."""
+    drawn = parts[0].sizes["realization"]
+    attrs = parts[0]["realization"].attrs
+    numbered = []
+    for number, part in enumerate(parts):
+        label = coord.values[number]
+        part = part.drop_vars(str(coord.name), errors="ignore")
+        index = np.arange(number * drawn, (number + 1) * drawn, dtype=np.int32)
+        numbered.append(
+            part.assign_coords(
+                realization=("realization", index, attrs),
+                input_realization=(
+                    "realization",
+                    np.full(drawn, label),
+                    {"long_name": "ensemble member of the input"},
+                ),
+                drawn_realization=(
+                    "realization",
+                    np.arange(drawn, dtype=np.int32),
+                    {"long_name": "realization drawn from this member of the input"},
+                ),
+            )
+        )
+    return _join(numbered, "realization")
+
+
+def entry_key(ds: xr.Dataset) -> int:
+    """Return a number for the input member and the forecast that an entry belongs to.
+
+    The noise is keyed with it, so that different members of the input do not share their noise,
+    and one of them alone gets what it gets among all. It is 0 where neither is known, and for the
+    first member, as a file of a single member has it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Holds them as scalar coordinates.
+    """
+    known = list(_entry_numbers(ds))
+    if not known:
+        return 0
+    packed = b"".join(struct.pack("<2q", kind, value) for kind, value in known)
+    return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little", signed=True)
+
+
+def _entry_numbers(ds: xr.Dataset) -> Iterator[tuple[int, int]]:
+    """Yield (kind, number) of the input member and of the forecast's start."""
+    for name, coord in sorted(ds.coords.items(), key=lambda item: str(item[0])):
+        if coord.ndim:
+            continue
+        if is_ensemble(coord) and np.issubdtype(coord.dtype, np.number):
+            if int(coord) != 0:
+                yield 0, int(coord)
+        elif is_reference_time(coord, str(name)) and np.issubdtype(coord.dtype, np.datetime64):
+            yield 1, int(coord.values.astype("datetime64[s]").astype(np.int64))
+
+
+def is_reference_time(coord: xr.DataArray, name: str) -> bool:
+    """Whether a coordinate says when a forecast started."""
+    stated = coord.attrs.get("standard_name")
+    return stated == "forecast_reference_time" or (stated is None and name in _REFERENCE_NAMES)
+
+
+def keyed_with(keys: np.ndarray, entry: int) -> np.ndarray:
+    """Return time keys that depend on the entry too; unchanged for 0.
+
+    Parameters
+    ----------
+    keys : numpy.ndarray
+        int64, shape (time,).
+    entry : int
+        What :func:`entry_key` gave.
+    """
+    if not entry:
+        return keys
+    mixed = [
+        hashlib.blake2b(struct.pack("<2q", int(key), entry), digest_size=8).digest() for key in keys
+    ]
+    return np.frombuffer(b"".join(mixed), dtype="<i8").astype(np.int64)
