@@ -39,6 +39,7 @@ class _Accessor(Generic[XarrayObject]):
         overlap: int | None = None,
         batch_size: int | None = None,
         device: str | None = None,
+        missing: Literal["error", "mask", "fill"] = "error",
     ) -> XarrayObject:
         """Downscale this coarse field; nothing is computed before the result is asked for.
 
@@ -70,6 +71,9 @@ class _Accessor(Generic[XarrayObject]):
             Tiles in one network call.
         device : str, optional
             Torch device. Default: a GPU where there is one.
+        missing : {"error", "mask", "fill"}
+            Refuse missing predictors; fill them and leave the result missing there; or fill
+            them and keep it.
 
         Returns
         -------
@@ -104,6 +108,7 @@ class _Accessor(Generic[XarrayObject]):
             overlap=overlap,
             batch_size=batch_size,
             device=device,
+            missing=missing,
         )
 
     def fit(
@@ -124,6 +129,7 @@ class _Accessor(Generic[XarrayObject]):
         covariate_dropout: float = 0.0,
         loss: Literal["l2", "l1", "three-term"] | None = None,
         context: int | None = None,
+        missing: Literal["error", "mask", "fill"] = "error",
         validation: float | tuple[AnyXarray, AnyXarray] | None = 0.15,
         epochs: int | None = None,
         max_steps: int | None = None,
@@ -172,6 +178,8 @@ class _Accessor(Generic[XarrayObject]):
             Of deterministic models.
         context : int, optional
             LR cells around a window that networks on the LR grid see.
+        missing : {"error", "mask", "fill"}
+            Refuse missing values, or learn from the cells that are known.
         validation : float or (predictors, labels), default: 0.15
             Part of the period, taken from its end, or another pair of datasets.
         epochs, max_steps : int, optional
@@ -233,6 +241,7 @@ class _Accessor(Generic[XarrayObject]):
             covariate_dropout=covariate_dropout,
             loss=loss,
             context=context,
+            missing=missing,
             validation=validation,
             epochs=epochs,
             max_steps=max_steps,

@@ -10,9 +10,9 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from xdeepr import checkpoint
+from xdeepr import cf, checkpoint
 from xdeepr.blocks import Geometry, SamplingOptions
-from xdeepr.card import Card
+from xdeepr.card import Card, Quantity
 from xdeepr.conditioning import stack_fields, time_inputs
 from xdeepr.covariates import covariates_on, solar_on, varying_on
 from xdeepr.curvilinear import Places
@@ -20,7 +20,8 @@ from xdeepr.errors import GridError, OptionError
 from xdeepr.further_dims import keyed_with
 from xdeepr.grid import Grid
 from xdeepr.interpolation import interpolate
-from xdeepr.lazy import Arrays, Chunking, Recipe, lazy_blocks
+from xdeepr.lazy import Arrays, Chunking, Recipe, Source, lazy_blocks
+from xdeepr.missing import Missing, without_gaps
 from xdeepr.normalization import field_statistics
 from xdeepr.plan import make_plan
 from xdeepr.resolving import Model
@@ -68,7 +69,7 @@ class Request:
     entry: int = 0
 
 
-def lazy_field(model: Model, request: Request) -> da.Array:
+def lazy_field(model: Model, request: Request, missing: Missing = "error") -> da.Array:
     """Return the output of a model, lazily.
 
     Parameters
@@ -77,12 +78,50 @@ def lazy_field(model: Model, request: Request) -> da.Array:
         What to use.
     request : Request
         What is asked for.
+    missing : {"error", "mask", "fill"}
+        How missing predictors are treated.
 
     Returns
     -------
     dask.array.Array
         float32, (realization, time, predictand, y, x), y and x ascending.
     """
+    if missing == "error":
+        values = _computed(model, request)
+    else:
+        whole, gaps = without_gaps(request.ds, cf.find_axes(request.ds))
+        values = _computed(model, replace(request, ds=whole))
+        if missing == "mask":
+            values = da.where(
+                _in_gaps(model, replace(request, ds=gaps)), np.float32(np.nan), values
+            )
+    untrained = _untrained(model, request.hr_grid)
+    return values if untrained is None else da.where(untrained, np.float32(np.nan), values)
+
+
+def _in_gaps(model: Model, request: Request) -> da.Array:
+    """Return where a predictor is missing, (time, 1, y, x) on the HR grid."""
+    gaps = tuple(Quantity(q.name, "1", q.attrs) for q in model.predictors)
+    nearest = Model(
+        Source("nearest"), "nearest", gaps, gaps, model.factor, model.margin, model.known
+    )
+    return (_computed(nearest, replace(request, members=1))[0] > 0.5).any(axis=1, keepdims=True)
+
+
+def _untrained(model: Model, hr_grid: Grid) -> np.ndarray | None:
+    """Return the cells whose labels were always missing in training, if the domain is the same."""
+    if model.card is None or not model.card.training.get("masked"):
+        return None
+    try:
+        y, x = _place(model, hr_grid)[1]
+    except GridError:
+        return None
+    never = checkpoint.load_untrained(model.source.name)
+    return never[y : y + hr_grid.shape[0], x : x + hr_grid.shape[1]]
+
+
+def _computed(model: Model, request: Request) -> da.Array:
+    """Return the output of a model where nothing is missing, (realization, time, V, y, x)."""
     card, time, hr_grid = model.card, request.time, request.hr_grid
     lr = stack_fields(request.ds, model.predictors, role="predictor").data
     geometry = _geometry(model, request)
@@ -131,7 +170,7 @@ def _base(model: Model, request: Request) -> da.Array | None:
     if model.base is None:
         return None
     whole = replace(request, members=1, tile=None, overlap=None)
-    return lazy_field(model.base, whole)[0]
+    return _computed(model.base, whole)[0]
 
 
 def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[da.Array, Geometry]:

@@ -223,6 +223,22 @@ def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.nda
     return arrays["y"], arrays["x"]
 
 
+def load_untrained(folder: str | os.PathLike[str]) -> np.ndarray:
+    """Return the HR cells whose labels were missing at all times of the training.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of a checkpoint.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (y, x), ascending.
+    """
+    return _load_arrays(Path(folder) / COVARIATES)["untrained"] > 0.5
+
+
 def _load_arrays(file: Path) -> dict[str, np.ndarray]:
     """Read a file of arrays."""
     from safetensors import SafetensorError

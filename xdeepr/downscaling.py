@@ -15,6 +15,7 @@ from xdeepr.card import Card
 from xdeepr.errors import OptionError
 from xdeepr.further_dims import each_entry, entry_key, further_dims, is_reference_time
 from xdeepr.grid import grid_of
+from xdeepr.missing import Missing, check_missing
 from xdeepr.output import cf_dataset
 from xdeepr.resolving import Model, check_options, check_suits, resolve, warn_of_new_months
 from xdeepr.solvers import Sampler, as_sampler
@@ -40,6 +41,7 @@ def downscale(
     overlap: int | None = None,
     batch_size: int | None = None,
     device: str | None = None,
+    missing: Missing = "error",
 ) -> XarrayObject:
     """Downscale a coarse field; nothing is computed before the result is asked for.
 
@@ -80,6 +82,10 @@ def downscale(
         Tiles in one network call. Default: 16.
     device : str, optional
         Torch device. Default: a GPU where the worker has one, otherwise the CPU.
+    missing : {"error", "mask", "fill"}
+        What to do where predictors have missing values: refuse when the block is computed; fill
+        them from their nearest neighbours and leave the result missing there; or fill them and
+        keep what the model makes of it.
 
     Returns
     -------
@@ -100,13 +106,15 @@ def downscale(
     CheckpointError
         If a checkpoint is damaged or of an unknown version.
     MissingValuesError
-        When the result is computed, if a predictor has missing values.
+        When the result is computed, if a predictor has missing values and ``missing="error"``, or
+        no value at all at one time.
 
     Examples
     --------
     >>> out = xdeepr.downscale(ds, "bicubic", factor=4)  # doctest: +SKIP
     """
     ds = cf.as_dataset(obj)
+    check_missing(missing)
     _check_whole_number("members", members, optional=True)
     _check_whole_number("seed", seed, least=0, most=2**63 - 1)
     _check_whole_number("batch_size", batch_size, optional=True)
@@ -134,7 +142,7 @@ def downscale(
             options, members or 1, entry_key(entry),
         )  # fmt: skip
         return cf_dataset(
-            lazy_field(resolved, request),
+            lazy_field(resolved, request, missing),
             entry,
             axes=axes,
             grid=hr_grid,
@@ -222,9 +230,7 @@ def _time_of(ds: xr.Dataset, axes: cf.Axes) -> xr.DataArray | None:
     scalars = [
         coord
         for name, coord in ds.coords.items()
-        if coord.ndim == 0
-        and cf.holds_times(coord)
-        and not is_reference_time(coord, str(name))
+        if coord.ndim == 0 and cf.holds_times(coord) and not is_reference_time(coord, str(name))
     ]
     # GRIB fields have the time of the analysis too; the one that is valid says so
     stated = [coord for coord in scalars if coord.attrs.get("standard_name") == "time"]

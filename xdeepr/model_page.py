@@ -7,7 +7,12 @@ from typing import Any
 
 from xdeepr.card import Card, Quantity
 
-_UNITS = {"latlon": "°", "rotated": "°", "curvilinear": " km", "projected": " (units of the coordinates)"}
+_UNITS = {
+    "latlon": "°",
+    "rotated": "°",
+    "curvilinear": " km",
+    "projected": " (units of the coordinates)",
+}
 _KINDS = {
     "diffusion": "A diffusion model: it draws realizations.",
     "latent": "A diffusion model in a latent space: it draws realizations.",

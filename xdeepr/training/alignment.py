@@ -16,6 +16,7 @@ from xdeepr.conditioning import describe, stack_fields
 from xdeepr.errors import AxisError, OptionError, VariableError
 from xdeepr.further_dims import further_dims
 from xdeepr.grid import Grid, Margin, grid_of, relate
+from xdeepr.missing import filled, refined
 
 XarrayObject = xr.Dataset | xr.DataArray
 
@@ -104,6 +105,26 @@ def align(
     return Aligned(
         lr, hr, time, inputs, predictands, base, lr_grid, hr_grid, factor, margin, further
     )
+
+
+def without_missing(aligned: Aligned) -> Aligned:
+    """Fill missing predictors, and leave out the labels that lie under them; lazy.
+
+    Parameters
+    ----------
+    aligned : Aligned
+        Predictors and labels, either with missing values.
+
+    Returns
+    -------
+    Aligned
+        Labels are NaN where they, or the predictors above them, were missing.
+    """
+    lr = aligned.lr
+    gaps = refined(lr.isnull().any("channel").data, aligned.factor, aligned.margin)
+    under = xr.DataArray(gaps, dims=[d for d in aligned.hr.dims if d != "channel"])
+    hr = aligned.hr.where(~under).transpose(*aligned.hr.dims)
+    return replace(aligned, lr=lr.copy(data=filled(lr.data)), hr=hr)
 
 
 def share_entries(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, tuple[str, ...]]:

@@ -36,15 +36,21 @@ class Batch:
         What the network is told.
     times : tuple of int
         Positions along the time axis, for error messages.
+    valid : torch.Tensor, optional
+        Where the labels are known, bool, shape of `target`; None: everywhere. Elsewhere the
+        target is 0 and does not count.
     """
 
     target: torch.Tensor
     conditions: Conditions
     times: tuple[int, ...]
+    valid: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
-        return replace(self, target=self.target.to(device), conditions=self.conditions.to(device))
+        valid = None if self.valid is None else self.valid.to(device)
+        moved = {"target": self.target.to(device), "conditions": self.conditions.to(device)}
+        return replace(self, valid=valid, **moved)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Pairs:
         Names of predictors, predictands and varying covariates.
     varying, base, statistics : array, optional
         See :class:`~xdeepr.blocks.BlockInput`.
+    gaps : bool
+        Whether labels may be missing.
     """
 
     lr: Any
@@ -78,6 +86,7 @@ class Pairs:
     varying: Any = None
     base: Any = None
     statistics: Any = None
+    gaps: bool = False
 
     def __len__(self) -> int:
         return int(self.hr.shape[0])
@@ -86,6 +95,11 @@ class Pairs:
     def whole(self) -> Block:
         """The HR domain as one window."""
         return window_at((0, 0), self.geometry.plan.shape)
+
+    def never_known(self) -> np.ndarray:
+        """Return the HR cells where a label is missing at all times, bool, shape (Y, X)."""
+        missing = np.isnan(self.hr).all(axis=0).any(axis=0)
+        return np.asarray(missing)
 
     def load(self) -> Pairs:
         """Return the pairs in memory, if they are small enough.
@@ -107,7 +121,8 @@ class Pairs:
     def check(self, lr: Any, hr: Any, varying: Any, stamps: np.ndarray) -> None:
         """Refuse missing values in arrays that were read."""
         check_finite(lr, self.names[0], stamps, "predictor")
-        check_finite(hr, self.names[1], stamps, "label")
+        if not self.gaps:
+            check_finite(hr, self.names[1], stamps, "label")
         if varying is not None:
             check_finite(varying[:, : len(self.names[2])], self.names[2], stamps, "covariate")
 
@@ -184,7 +199,11 @@ class Pairs:
             tile = (slice(0, window.shape[0]), slice(0, window.shape[1]))
             conditions.append(told.cut([(n, tile) for n in range(len(times))]))
             used += times
-        return Batch(torch.cat(targets), Conditions.join(conditions), tuple(used))
+        target, valid = torch.cat(targets), None
+        if self.gaps:
+            valid = target.isfinite()
+            target = target.where(valid, torch.zeros(()))
+        return Batch(target, Conditions.join(conditions), tuple(used), valid)
 
 
 _FIELDS = ("lr", "hr", "varying", "base", "statistics")

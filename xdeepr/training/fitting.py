@@ -21,10 +21,17 @@ from xdeepr.conditioning import TIME_FEATURES, as_time_features, time_text
 from xdeepr.downscaler import Downscaler
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.lazy import resolve_device
+from xdeepr.missing import Missing, check_missing
 from xdeepr.networks import network_class
 from xdeepr.networks.calling import works_on_lr
 from xdeepr.normalization import Method
-from xdeepr.training.alignment import Aligned, XarrayObject, align, fingerprint
+from xdeepr.training.alignment import (
+    Aligned,
+    XarrayObject,
+    align,
+    fingerprint,
+    without_missing,
+)
 from xdeepr.training.batches import Draw, Pairs
 from xdeepr.training.loop import Trainer
 from xdeepr.training.parts import AnyModel, Parts, find_parts
@@ -59,6 +66,7 @@ def fit(
     covariate_dropout: float = 0.0,
     loss: str | None = None,
     context: int | None = None,
+    missing: Missing = "error",
     validation: float | tuple[XarrayObject, XarrayObject] | None = 0.15,
     epochs: int | None = None,
     max_steps: int | None = None,
@@ -119,6 +127,10 @@ def fit(
     context : int, optional
         LR cells around a window that networks on the LR grid see. Default: what the LR domain has
         beyond the HR domain, between 2 and 8.
+    missing : {"error", "mask", "fill"}
+        What to do with missing values: refuse them, or ("mask" and "fill" alike) fill missing
+        predictors from their nearest neighbours and learn only from the labels that are known.
+        Cells without any label in training are missing in what the model makes of its domain.
     validation : float or (predictors, labels), default: 0.15
         The part of the period, taken from its end, or another pair of datasets, on which the
         training is watched: the best state is kept, and training stops early. None or 0: none.
@@ -189,18 +201,20 @@ def fit(
         patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
     statics = None if covariates is None else cf.as_dataset(covariates)
-    aligned, held_out = _split(predictors, labels, variables, validation)
+    check_missing(missing)
+    gaps = missing != "error"
+    aligned, held_out = _split(predictors, labels, variables, validation, gaps)
     parts = find_parts(recipe, base, autoencoder, aligned)
     card = _draft(
         recipe, aligned, statics, parts, name=name, target=target, context=context,
         time_features=as_time_features(time_features), covariate_dropout=covariate_dropout,
         diffusion=_changed(Diffusion(), diffusion or {}, "diffusion"),
     )  # fmt: skip
-    pairs = _pairs(aligned, predictors, card, statics, parts, normalization)
+    pairs = _pairs(aligned, predictors, card, statics, parts, normalization, gaps)
     watched = None
     if held_out is not None:
         source = validation[0] if isinstance(validation, tuple) else predictors
-        watched = _pairs(held_out, source, card, statics, parts, normalization)
+        watched = _pairs(held_out, source, card, statics, parts, normalization, gaps)
     card = _normalized(card, pairs, aligned, statics, parts, normalization, by_month)
     shape = window_of(aligned, window, recipe, card)
     config = network_config(recipe, card, pairs, shape, changes, parts)
@@ -231,6 +245,8 @@ def _train(
     )
     grid = aligned.hr_grid
     arrays = {"values": trainer.pairs.statics, **dict(zip("yx", grid.known(), strict=True))}
+    if card.training["masked"]:
+        arrays["untrained"] = trainer.pairs.never_known().astype(np.float32)
     return Downscaler(
         card,
         trainer.network.to("cpu"),
@@ -304,10 +320,11 @@ def _pairs(
     covariates: xr.Dataset | None,
     parts: Parts,
     method: Method,
+    gaps: bool,
 ) -> Pairs:
     """Return training pairs, in memory if they fit."""
-    base = parts.base_field(predictors, aligned, covariates)
-    pairs = make_pairs(aligned, card, covariates, base).load()
+    base = parts.base_field(predictors, aligned, covariates, "fill" if gaps else "error")
+    pairs = make_pairs(aligned, card, covariates, base, gaps=gaps).load()
     return with_statistics(pairs) if method == "instance" else pairs
 
 
@@ -344,11 +361,13 @@ def _split(
     labels: XarrayObject,
     variables: Sequence[str] | None,
     validation: float | tuple[XarrayObject, XarrayObject] | None,
+    gaps: bool,
 ) -> tuple[Aligned, Aligned | None]:
     """Return the training part and the validation part."""
-    aligned = align(predictors, labels, variables)
+    mend = without_missing if gaps else (lambda part: part)
+    aligned = mend(align(predictors, labels, variables))
     if isinstance(validation, tuple):
-        held_out = align(*validation, variables)
+        held_out = mend(align(*validation, variables))
         _check_same_fields(aligned, held_out)
         return aligned, held_out
     if not validation:
@@ -401,6 +420,7 @@ def _training_record(aligned: Aligned, pairs: Pairs, trainer: Trainer) -> dict[s
         "domain": f"{y.name} {y.edges[0]:g} to {y.edges[-1]:g}, {x.name} {x.edges[0]:g} to"
         f" {x.edges[-1]:g}",
         "fingerprint": fingerprint(pairs),
+        "masked": pairs.gaps and bool(pairs.never_known().any()),
         "steps": trainer.progress.step,
         "seconds": round(trainer.progress.elapsed, 1),
         "settings": dataclasses.asdict(trainer.settings),

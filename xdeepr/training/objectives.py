@@ -16,7 +16,7 @@ from torch import nn
 
 from xdeepr.card import Diffusion
 from xdeepr.denoisers import denoise, draw_sigma, loss_weight
-from xdeepr.networks.calling import Conditions, evaluate
+from xdeepr.networks.calling import evaluate
 from xdeepr.normalization import Normalization
 from xdeepr.training.batches import Batch
 from xdeepr.training.image_losses import three_term_loss
@@ -72,17 +72,13 @@ class Denoising:
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
         """Return the weighted squared error of the denoiser for each entry."""
-        return self.of(network, batch.target, batch.conditions, *drawn)
+        return self.of(network, batch, *drawn)
 
     def of(
-        self,
-        network: nn.Module,
-        clean: torch.Tensor,
-        conditions: Conditions,
-        sigma: torch.Tensor,
-        noise: torch.Tensor,
+        self, network: nn.Module, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor
     ) -> torch.Tensor:
-        """Return the loss for a clean target (N, V, H, W)."""
+        """Return the loss for given noise levels (N,) and noise (N, V, H, W)."""
+        clean, conditions = batch.target, batch.conditions
         column = sigma[:, None, None, None]
         found = denoise(
             lambda noisy, label: evaluate(network, conditions, noisy, label),
@@ -93,10 +89,34 @@ class Denoising:
             schedule=self.diffusion.schedule,
         )
         weight = loss_weight(self.diffusion.prediction, sigma, self.diffusion.sigma_data)
-        return weight * squared(found, clean, 1)
+        found, scale = known_only(found, batch)
+        return weight * scale * squared(found, clean, 1)
 
 
 Loss = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+
+
+def known_only(found: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | float]:
+    """Return the output without errors where labels are missing, and what to multiply losses by.
+
+    Parameters
+    ----------
+    found : torch.Tensor
+        Output for the target, shape (N, V, H, W).
+    batch : Batch
+        Says where labels are known.
+
+    Returns
+    -------
+    found : torch.Tensor
+        Equal to the target where that is not known.
+    scale : torch.Tensor or float
+        Turns a mean over all pixels into a mean over those that are known, shape (N,).
+    """
+    if batch.valid is None:
+        return found, 1.0
+    share = batch.valid.float().mean(dim=(1, 2, 3))
+    return found.where(batch.valid, batch.target), 1 / share.clamp(min=1e-6)
 
 
 def squared(prediction: torch.Tensor, target: torch.Tensor, factor: int) -> torch.Tensor:
@@ -138,8 +158,8 @@ class Regression:
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
         """Return the loss of each entry."""
-        found = evaluate(network, batch.conditions)
-        return LOSSES[self.loss](found, batch.target, self.factor)
+        found, scale = known_only(evaluate(network, batch.conditions), batch)
+        return scale * LOSSES[self.loss](found, batch.target, self.factor)
 
 
 @dataclass(frozen=True)
@@ -178,7 +198,9 @@ class Reconstruction:
         """Return squared error and weighted regularizer of each entry."""
         target = whole_pixels(batch.target, self.scale)
         restored, regularizer = network.reconstruction_terms(target, *drawn)
-        return squared(restored, target, 1) + self.weight * regularizer
+        height, width = batch.target.shape[-2:]
+        found, scale = known_only(restored[..., :height, :width], batch)
+        return scale * squared(found, batch.target, 1) + self.weight * regularizer
 
 
 @dataclass(frozen=True)
@@ -218,9 +240,8 @@ class LatentDenoising:
             clean = self.normalization.apply(latent.float())
             channels = whole_pixels(batch.conditions.channels, scale)
             channels = nn.functional.avg_pool2d(channels, scale)
-        return self.denoising.of(
-            network, clean, replace(batch.conditions, channels=channels), *drawn
-        )
+        coarse = replace(batch.conditions, channels=channels)
+        return self.denoising.of(network, Batch(clean, coarse, batch.times), *drawn)
 
     @property
     def _scale(self) -> int:

@@ -15,6 +15,7 @@ from xdeepr.card import Card
 from xdeepr.downscaler import Downscaler
 from xdeepr.downscaling import downscale
 from xdeepr.errors import GridError, OptionError, VariableError
+from xdeepr.missing import Missing
 from xdeepr.normalization import Normalization
 from xdeepr.training.alignment import Aligned, XarrayObject, stack_entries
 from xdeepr.training.batches import Pairs
@@ -52,7 +53,11 @@ class Parts:
         return 1 if self.autoencoder is None else int(self.autoencoder.network.multiple)  # type: ignore[arg-type]
 
     def base_field(
-        self, predictors: XarrayObject, aligned: Aligned, covariates: xr.Dataset | None
+        self,
+        predictors: XarrayObject,
+        aligned: Aligned,
+        covariates: xr.Dataset | None,
+        missing: Missing = "error",
     ) -> Any:
         """Return the base model's output at the training times, (time, V, y, x), lazily.
 
@@ -64,6 +69,8 @@ class Parts:
             The times.
         covariates : xarray.Dataset, optional
             Used if the base model was trained with some.
+        missing : str
+            How missing predictors are treated.
         """
         if self.base is None:
             return None
@@ -75,6 +82,7 @@ class Parts:
             predictors.sel({dim: times}),
             self.base,
             covariates=covariates if with_covariates else None,
+            missing=missing,
         )
         ds = out if isinstance(out, xr.Dataset) else out.to_dataset(name=card.predictands[0].name)
         return stack_entries(ds, aligned.further, aligned.predictands, role="base").data

@@ -35,7 +35,12 @@ def covariate_quantities(
 
 
 def make_pairs(
-    aligned: Aligned, card: Card, covariates: xr.Dataset | None, base: Any = None
+    aligned: Aligned,
+    card: Card,
+    covariates: xr.Dataset | None,
+    base: Any = None,
+    *,
+    gaps: bool = False,
 ) -> Pairs:
     """Return the arrays that training reads; large ones are lazy.
 
@@ -49,6 +54,8 @@ def make_pairs(
         Static and varying ones.
     base : array, optional
         Output of the base model, shape (time, predictand, y, x).
+    gaps : bool
+        Whether labels may be missing.
 
     Returns
     -------
@@ -85,6 +92,7 @@ def make_pairs(
         (names[0], names[1], names[2]),
         da.concatenate(fields, axis=1) if fields else None,
         base,
+        gaps=gaps,
     )
 
 

@@ -1,0 +1,109 @@
+"""Missing values: refuse them, or fill them and blank what they touch.
+
+Networks need a number in every cell. Missing cells get the value of the nearest cell that has one,
+in the same field at the same time, so that neighbours see something of the right size. What was
+missing is missing in the result again (``"mask"``), or stays as the model makes it (``"fill"``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.errors import OptionError
+
+Missing = Literal["error", "mask", "fill"]
+
+Fields = TypeVar("Fields", np.ndarray, da.Array)
+
+
+def check_missing(missing: str) -> None:
+    """Refuse an unknown way to treat missing values.
+
+    Raises
+    ------
+    OptionError
+        Names the ways.
+    """
+    if missing not in ("error", "mask", "fill"):
+        raise OptionError(f"missing={missing!r}: choose 'error', 'mask' or 'fill'.")
+
+
+def filled(fields: Fields) -> Fields:
+    """Return fields with missing cells filled from their nearest neighbours, lazily for dask.
+
+    Parameters
+    ----------
+    fields : numpy.ndarray or dask.array.Array
+        Floating point, shape (..., y, x). A field without any value stays as it is.
+    """
+    if isinstance(fields, da.Array):
+        # the nearest neighbour must not depend on chunks
+        whole = fields.rechunk({fields.ndim - 2: -1, fields.ndim - 1: -1})
+        return whole.map_blocks(_filled, dtype=fields.dtype, meta=np.empty((0,) * fields.ndim))
+    return _filled(fields)
+
+
+def _filled(fields: np.ndarray) -> np.ndarray:
+    """Fill numpy fields."""
+    gaps = np.isnan(fields)
+    if not gaps.any():
+        return fields
+    from scipy.ndimage import distance_transform_edt
+
+    out = fields.copy()
+    for index in np.ndindex(fields.shape[:-2]):
+        gap = gaps[index]
+        if gap.any() and not gap.all():
+            rows, columns = distance_transform_edt(gap, return_distances=False, return_indices=True)
+            out[index] = out[index][rows, columns]
+    return out
+
+
+def without_gaps(ds: xr.Dataset, axes: cf.Axes) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return gridded fields without missing cells, and where cells were missing.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The data, backed by dask.
+    axes : Axes
+        Its axes.
+
+    Returns
+    -------
+    filled : xarray.Dataset
+        All variables, lazy.
+    gaps : xarray.Dataset
+        1 where a value is missing and 0 elsewhere, for each gridded field, units "1".
+    """
+    fields, gaps = {}, {}
+    for name in cf.spatial_variables(ds, axes):
+        field = cf.without_fill_values(ds[name]).transpose(..., axes.y, axes.x)
+        if not np.issubdtype(field.dtype, np.floating):
+            field = field.astype("float32")
+        fields[name] = field.copy(data=filled(field.data)).assign_attrs(ds[name].attrs)
+        gaps[name] = field.isnull().astype("float32").assign_attrs(units="1")
+    return ds.assign(fields), ds.assign(gaps)
+
+
+def refined(gaps: Any, factor: int, margin: tuple[int, int, int, int]) -> Any:
+    """Return where HR cells lie in LR cells without a value.
+
+    Parameters
+    ----------
+    gaps : array of bool
+        Shape (..., y, x) on the LR grid, ascending; numpy or dask.
+    factor : int
+        HR cells in an LR cell.
+    margin : tuple of int
+        HR cells to leave out on the low-y, high-y, low-x and high-x side.
+    """
+    repeat = da.repeat if isinstance(gaps, da.Array) else np.repeat
+    fine = repeat(repeat(gaps, factor, axis=-2), factor, axis=-1)
+    height, width = fine.shape[-2:]
+    return fine[..., margin[0] : height - margin[1], margin[2] : width - margin[3]]
