@@ -188,3 +188,31 @@ def test_reading_a_card_imports_no_torch(checkpoint):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_shipped_models_are_small_and_skilful():
+    """On weather that neither has seen: beside bicubic, and beside the best possible."""
+    from xdeepr.synthetic import SyntheticClimate
+
+    assert {"ddpm", "swin2sr"} <= set(files.shipped_names())
+    climate = SyntheticClimate()
+    time = np.datetime64("2030-01-10T00", "h") + np.arange(0, 24 * 300, 24 * 37 + 5)
+    lr, hr = climate.sample(time, seed=77)
+    smooth = lr.deepr.downscale("bicubic", factor=4).t2m
+    bicubic = float(((smooth - hr.t2m) ** 2).mean() ** 0.5)
+    for name, options in (("ddpm", {"members": 4}), ("swin2sr", {})):
+        folder = files.SHIPPED / name
+        assert sum(f.stat().st_size for f in folder.iterdir()) < 3_000_000
+        out = lr.deepr.downscale(name, **options).t2m
+        out = out.mean("realization") if options else out
+        rmse = float(((out - hr.t2m) ** 2).mean() ** 0.5)
+        assert rmse < 0.7 * bicubic, name
+    # the mean that a deterministic model can learn at best
+    assert rmse < 1.1 * float(
+        ((climate.draw(lr, 40, seed=1).t2m.mean("realization") - hr.t2m) ** 2).mean() ** 0.5
+    )
+
+
+def test_checkpoints_can_be_read_by_others(small_model, tmp_path):
+    folder = small_model.save(tmp_path / "model")
+    assert all(f.stat().st_mode & 0o044 == 0o044 for f in folder.iterdir())

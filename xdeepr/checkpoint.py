@@ -117,6 +117,8 @@ def _write(model: Downscaler, folder: Path) -> None:
         _write(part, folder / role)
     card = {"card": json.loads(model.card.to_json()), "sha256": _hashes(folder)}
     (folder / CARD).write_text(json.dumps(card, indent=2))
+    for file in folder.iterdir():  # safetensors keeps its files from all but their owner
+        file.chmod(0o755 if file.is_dir() else 0o644)
 
 
 def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
