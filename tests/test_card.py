@@ -60,8 +60,8 @@ def test_large_normalizations_are_kept_beside_the_text(card):
 def test_cards_of_version_1_are_read(card):
     """As the first checkpoints were written."""
     new = json.loads(card.to_json())
-    old = {k: v for k, v in new.items() if k not in
-           ("kind", "varying", "target", "channels", "covariate_dropout", "context", "scale")}  # fmt: skip
+    added = ("kind", "varying", "target", "channels", "covariate_dropout", "context", "scale")
+    old = {key: value for key, value in new.items() if key not in (*added, "shift")}
     old["version"] = 1
     old["time_features"] = ["hour"]
     old["normalization"] = {

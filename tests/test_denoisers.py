@@ -134,7 +134,7 @@ def test_one_level_for_all_is_the_same_as_one_for_each(prediction, fields):
 @pytest.mark.parametrize("prediction", DISCRETE)
 def test_beyond_the_last_timestep_errors_do_not_grow(prediction, fields):
     """A denoiser knows no more of 1000-fold noise than of its last level: it says the same."""
-    clean, noise, _ = fields
+    _, noise, _ = fields
     last = DiscreteSchedule(**SCHEDULE).sigma_max
 
     def wrong(inputs: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

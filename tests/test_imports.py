@@ -17,8 +17,16 @@ TOP = {"plotting", "datasets", "io", "cli"}
 # These may use TOP: cli and the package's front door; the accessor lazily (its own test below).
 ABOVE = TOP | {"accessor", "xdeepr", "__main__", "demo", "configuration"}
 LEAVES = {
-    "cf", "grid", "axes", "grid_axis", "nesting", "curvilinear", "normalization", "moments", "errors",
-}  # fmt: skip
+    "axes",
+    "cf",
+    "curvilinear",
+    "errors",
+    "grid",
+    "grid_axis",
+    "moments",
+    "nesting",
+    "normalization",
+}
 # What a leaf may lean on, beside the other leaves.
 LEAF_SUPPORT = {"_proj", "_version"}
 MACHINERY = {"plan", "tiling", "noise", "sampling"}

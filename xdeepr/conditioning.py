@@ -218,7 +218,7 @@ def time_text(time: Any) -> str:
     return str(np.datetime_as_string(time, "s") if isinstance(time, np.datetime64) else time)
 
 
-def check_finite(values: np.ndarray, names: Sequence[str], times: Sequence[Any], role: str) -> None:
+def check_finite(values: np.ndarray, names: Sequence[str], times: Any, role: str) -> None:
     """Refuse missing values.
 
     Parameters
@@ -226,7 +226,7 @@ def check_finite(values: np.ndarray, names: Sequence[str], times: Sequence[Any],
     values : numpy.ndarray
         Shape (time, channel, y, x).
     names, times : sequence
-        For the message.
+        For the message; times may be an array.
     role : str
         "predictor" or "label".
 

@@ -30,7 +30,8 @@ def describe_covariates(
         If a field varies along a dimension other than time and the horizontal ones.
     """
     axes = cf.find_axes(covariates)
-    static, varying = [], []
+    static: list[Quantity] = []
+    varying: list[Quantity] = []
     for name in cf.spatial_variables(covariates, axes):
         field = _without_single_dims(covariates[[name]], name)
         kind = varying if axes.time in field.dims else static

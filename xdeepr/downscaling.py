@@ -18,7 +18,7 @@ from xdeepr.grid import grid_of
 from xdeepr.missing import Missing, check_missing
 from xdeepr.output import cf_dataset
 from xdeepr.resolving import Model, check_options, check_suits, resolve, warn_of_new_months
-from xdeepr.solvers import Sampler, as_sampler
+from xdeepr.solvers import Sampler, as_sampler, noise_range
 
 XarrayObject = TypeVar("XarrayObject", xr.DataArray, xr.Dataset)
 
@@ -211,7 +211,13 @@ def _sampler(
     if sampler is None and card is not None:
         own = card.diffusion
         return Sampler(own.sampler, steps or own.steps, own.sampler_options)
-    return as_sampler(sampler, steps)
+    chosen = as_sampler(sampler, steps)
+    if chosen.options and card is not None:
+        from xdeepr.sampling import make_scheduler
+
+        # only diffusers knows its options; better now than in a task
+        make_scheduler(chosen, noise_range(card.diffusion))
+    return chosen
 
 
 def _time_of(ds: xr.Dataset, axes: cf.Axes) -> xr.DataArray | None:

@@ -195,17 +195,26 @@ def _constructor_options(
 def _check_ends(scheduler: Any, sampler: Sampler) -> None:
     """Refuse to divide by a signal of 0 at the first level, or by noise of 0 at the last."""
     config = scheduler.config
-    if SOLVERS[sampler.name].form == "cumulative" and config.prediction_type == "epsilon":
-        if float(scheduler.alphas_cumprod[int(scheduler.timesteps[0])]) <= 0:
-            raise OptionError(
-                f"sampler {sampler.name}: rescale_betas_zero_snr=True makes the first level pure"
-                " noise, of which prediction_type='epsilon' says nothing: use 'sample' or"
-                " 'v_prediction'."
-            )
-    elif config.get("predict_x0") is False and float(scheduler.sigmas[-1]) == 0:
+    if (
+        SOLVERS[sampler.name].form == "cumulative"
+        and config.prediction_type == "epsilon"
+        and float(scheduler.alphas_cumprod[int(scheduler.timesteps[0])]) <= 0
+    ):
         raise OptionError(
-            f"sampler {sampler.name}: predict_x0=False does not work down to noise of 0: add"
-            " final_sigmas_type='sigma_min'."
+            f"sampler {sampler.name}: rescale_betas_zero_snr=True makes the first level pure noise,"
+            " of which prediction_type='epsilon' says nothing: use 'sample' or 'v_prediction'."
+        )
+    for key, value in (("predict_x0", False), ("solver_type", "bh1")):  # both of UniPC
+        if config.get(key) == value and float(scheduler.sigmas[-1]) == 0:
+            raise OptionError(
+                f"sampler {sampler.name}: {key}={value!r} does not work down to noise of 0: add"
+                " final_sigmas_type='sigma_min'."
+            )
+    halves = sampler.options.get("skip_prk_steps") is False
+    if halves and config.num_train_timesteps % (2 * sampler.levels):
+        raise OptionError(
+            f"sampler {sampler.name}: Runge-Kutta halves its steps: give half a divisor of"
+            f" num_train_timesteps={config.num_train_timesteps} as steps, not {sampler.levels}."
         )
 
 
@@ -241,17 +250,12 @@ def _noise_level(scheduler: Any, form: str, index: int) -> tuple[float, float]:
     if form == "ipndm":
         return float(scheduler.alphas[index]), float(scheduler.betas[index])
     sigma = _midpoint(scheduler, index) or float(scheduler.sigmas[index])
-    if _flows(scheduler, form):
+    if form == "flow" or scheduler.config.get("use_flow_sigmas", False):
         return 1 - sigma, sigma
     if form == "scaled":
         alpha = 1 / (1 + sigma**2) ** 0.5
         return alpha, sigma * alpha
     return 1.0, sigma
-
-
-def _flows(scheduler: Any, form: str) -> bool:
-    """Return whether its states lie on straight paths from noise to the clean field."""
-    return form == "flow" or bool(scheduler.config.get("use_flow_sigmas", False))
 
 
 _FIXED_PREDICTION = {
@@ -280,9 +284,8 @@ def _as_prediction(
         total = (alpha**2 + sigma**2) ** 0.5  # 1 where the variance is preserved
         return (alpha / total**2 * x - clean) / (sigma / total)
     if kind == "flow_prediction":  # noise - clean, where x is (1 - sigma) clean + sigma noise
-        ratio = sigma if _flows(scheduler, form) else sigma / alpha
         sign = -1 if type(scheduler).__name__ == "MiniMaxH3Scheduler" else 1
-        return (x - clean) / (sign * ratio)
+        return (x - clean) / (sign * sigma)
     if kind == "score":  # gradient of the logarithm of the density
         return (clean - x) / sigma**2
     return clean
@@ -307,14 +310,32 @@ class _Step:
             self.options.setdefault("eta", 0.0)  # its own 0.3 is for distilled networks
         self.take = self.special.get(sampler.name) or self.special.get(solver.form, _Step.usual)
         self.before: torch.Tensor | None = None
+        self.follows = sampler.options.get("skip_prk_steps") is not False and (
+            # DDPM did so too in older versions of diffusers
+            solver.divides or sampler.name in ("DDPMScheduler", "DDPMParallelScheduler")
+        )
 
     def __call__(self, output: torch.Tensor, index: int, x: torch.Tensor) -> torch.Tensor:
+        if self.follows:
+            self.follow(index)
         return self.take(self, output, index, x)
 
     def timestep(self, index: int) -> torch.Tensor | None:
         """Return a timestep, None before the first and after the last."""
         inside = 0 <= index < len(self.scheduler.timesteps)
         return self.scheduler.timesteps[index] if inside else None
+
+    def follow(self, index: int) -> None:
+        """Let a step end at the next timestep, and not at a rounded quotient before this one.
+
+        Where steps do not divide the timesteps of the training, diffusers would go less far at
+        each step than its list of timesteps says, and leave noise in the field.
+        """
+        before, now, after = [-1, *self.scheduler.timesteps.tolist(), -1][index : index + 3]
+        # PNDM comes to its second timestep twice, and goes back from there
+        gap = now - after if now != after else before - now
+        self.scheduler.num_inference_steps = 1
+        self.scheduler.register_to_config(num_train_timesteps=gap)
 
     def usual(self, output: torch.Tensor, index: int, x: torch.Tensor) -> torch.Tensor:
         return self.scheduler.step(output, self.timestep(index), x, **self.options).prev_sample
@@ -424,8 +445,8 @@ class KeyedBrownian:
     ) -> torch.Tensor:
         """Return the increment between two levels, divided by its standard deviation."""
         start, end = float(sigma), float(sigma_next)
-        increment = self._at(start) - self._at(end)
-        return torch.as_tensor(increment) / abs(start - end) ** 0.5
+        before = self._at(start)
+        return torch.as_tensor(self._at(end) - before) / abs(start - end) ** 0.5
 
     def _at(self, sigma: float) -> torch.Tensor | float:
         """Return the path at a level: known already, or below all that are known."""

@@ -211,7 +211,7 @@ SOLVERS: dict[str, Solver] = {
         "ipndm",
         "ipndm",
         "no",
-        "improved pseudo linear multistep, fourth order",
+        "improved pseudo linear multistep; with few steps the mean is off too",
         steps=50,
         least=2,
         hidden=("trained_betas", "num_train_timesteps"),

@@ -45,6 +45,23 @@ class NoiseRange:
     schedule: Mapping[str, Any] | None = None
 
 
+def noise_range(diffusion: Any) -> NoiseRange:
+    """Return the noise levels that a model can be asked for.
+
+    Parameters
+    ----------
+    diffusion : Diffusion
+        What its card says.
+    """
+    discrete = diffusion.prediction != "edm"
+    return NoiseRange(
+        diffusion.sigma_min,
+        diffusion.sigma_max,
+        diffusion.sigma_data,
+        diffusion.schedule if discrete else None,
+    )
+
+
 @dataclass(frozen=True)
 class Sampler:
     """A solver by name, its number of steps and its options.
@@ -178,4 +195,9 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
             f"sampler {name}: prediction_type={prediction!r} is not one of {', '.join(known)}."
             " It is the scheduler's own business: the result is the same with each, whatever the"
             " model was trained with."
+        )
+    if prediction == "flow_prediction" and not options.get("use_flow_sigmas"):
+        raise OptionError(
+            f"sampler {name}: prediction_type='flow_prediction' belongs to straight paths from"
+            " noise to the clean field: add use_flow_sigmas=True."
         )

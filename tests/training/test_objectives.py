@@ -133,6 +133,12 @@ def test_odd_sizes_are_padded_for_latents(rng):
 
 
 def test_descriptions_differ():
-    made = [Denoising(Diffusion()), Regression("l1", 4), Regression("l2", 4),
-            Reconstruction(1.0, 1, 4), LatentDenoising(Denoising(Diffusion()), Blocks(), None)]  # fmt: skip
+    latent = LatentDenoising(Denoising(Diffusion()), Blocks(), Normalization([0.0], [1.0]))
+    made = [
+        Denoising(Diffusion()),
+        Regression("l1", 4),
+        Regression("l2", 4),
+        Reconstruction(1.0, 1, 4),
+        latent,
+    ]
     assert len({objective.describe() for objective in made}) == 5

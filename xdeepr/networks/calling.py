@@ -41,7 +41,7 @@ class Conditions:
 
     def to(self, device: torch.device) -> Conditions:
         """Return the conditions on a device."""
-        moved = {
+        moved: dict[str, Any] = {
             name: value.to(device)
             for name, value in vars(self).items()
             if isinstance(value, torch.Tensor)

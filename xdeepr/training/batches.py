@@ -49,8 +49,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
         valid = None if self.valid is None else self.valid.to(device)
-        moved = {"target": self.target.to(device), "conditions": self.conditions.to(device)}
-        return replace(self, valid=valid, **moved)
+        target, conditions = self.target.to(device), self.conditions.to(device)
+        return replace(self, target=target, conditions=conditions, valid=valid)
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,9 @@ class Pairs:
         lazy = {name: f for name, f in fields.items() if isinstance(f, da.Array)}
         if sum(f.nbytes for f in lazy.values()) > IN_MEMORY_BYTES:
             return self
-        loaded = dict(zip(lazy, dask.compute(*lazy.values()), strict=True))
-        pairs = replace(self, **{name: _float32(name, array) for name, array in loaded.items()})
+        read = zip(lazy, dask.compute(*lazy.values()), strict=True)
+        loaded: dict[str, Any] = {name: _float32(name, array) for name, array in read}
+        pairs = replace(self, **loaded)
         pairs.check(pairs.lr, pairs.hr, pairs.varying, self.times.stamps)
         return pairs
 
@@ -144,7 +145,7 @@ class Pairs:
             parts = {k: _float32(k, v) for k, v in zip(parts, read, strict=True)}
             stamps = self.times.stamps[chosen]
             self.check(parts["lr"], parts["hr"], parts.get("varying"), stamps)
-        arrays = {name: np.ascontiguousarray(part[back]) for name, part in parts.items()}
+        arrays: dict[str, Any] = {k: np.ascontiguousarray(v[back]) for k, v in parts.items()}
         statics = np.ascontiguousarray(self.statics[(slice(None), *fine)])
         return arrays.pop("hr"), BlockInput(
             statics=statics, times=self.times.at(list(times)), **arrays

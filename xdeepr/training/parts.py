@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from xdeepr import checkpoint
+from xdeepr import cf, checkpoint
 from xdeepr.card import Card
 from xdeepr.downscaler import Downscaler
 from xdeepr.downscaling import downscale
@@ -78,14 +78,13 @@ class Parts:
         with_covariates = bool(card.covariates or card.varying)
         dim = str(aligned.time.dims[0])
         times = aligned.time.drop_duplicates(dim).values
-        out = downscale(
-            predictors.sel({dim: times}),
+        out: Any = downscale(
+            cf.as_dataset(predictors).sel({dim: times}),
             self.base,
             covariates=covariates if with_covariates else None,
             missing=missing,
         )
-        ds = out if isinstance(out, xr.Dataset) else out.to_dataset(name=card.predictands[0].name)
-        return stack_entries(ds, aligned.further, aligned.predictands, role="base").data
+        return stack_entries(out, aligned.further, aligned.predictands, role="base").data
 
     def fit_latent(self, pairs: Pairs, card: Card) -> Normalization:
         """Return mean and deviation of the latent fields over the training part."""

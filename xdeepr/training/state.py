@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from xdeepr.conditioning import time_text
 from xdeepr.errors import TrainingError
+from xdeepr.training.loop import Progress
 
 if TYPE_CHECKING:
     from xdeepr.training.loop import Trainer
@@ -85,13 +86,21 @@ def load_state(trainer: Trainer, folder: Path) -> bool:
             metadata = opened.metadata()
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         progress, run = json.loads(metadata["progress"]), json.loads(metadata["run"])
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise TrainingError(
-            f"{file} is damaged ({error}): delete it to start the training anew."
-        ) from None
+        if not isinstance(run, dict):
+            raise TypeError("it does not say of which run it is")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(file, error) from None
     _check_same_run(run, json.loads(json.dumps(describe_run(trainer))), file)
+    try:
+        _check_whole(trainer, tensors, progress)
+    except (TypeError, ValueError) as error:
+        raise _damaged(file, error) from None
     _restore(trainer, tensors, progress)
     return True
+
+
+def _damaged(file: Path, error: Exception) -> TrainingError:
+    return TrainingError(f"{file} is damaged ({error}): delete it to start the training anew.")
 
 
 def describe_run(trainer: Trainer) -> dict[str, Any]:
@@ -133,6 +142,45 @@ def _check_same_run(found: dict[str, Any], wanted: dict[str, Any], file: Path) -
                 f"{file} belongs to a run with another {key} ({found.get(key)!r}, now {value!r}):"
                 " use the same data and settings, or another folder."
             )
+
+
+def _check_whole(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: Any) -> None:
+    """Refuse a state that is not whole, before any of it is taken up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Names what is missing or of another kind.
+    """
+    network = trainer.network.state_dict()
+    wanted = {
+        f"{group}/{key}": value.shape
+        for group in ("network", "ema", "best")
+        for key, value in network.items()
+    }
+    parameters = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    for index, parameter in enumerate(parameters):
+        moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameter.shape)
+        for name, shape in {"step": torch.Size(()), **moments}.items():
+            wanted[f"optimizer/{index}/{name}"] = shape
+    for key in sorted(set(wanted) ^ set(tensors)):
+        # a parameter that was never used has no moments
+        if key in tensors or not key.startswith("optimizer/"):
+            raise ValueError(f"the tensor {key!r} is missing or not known")
+    for key, tensor in tensors.items():
+        if tensor.shape != wanted[key]:
+            raise ValueError(f"the tensor {key!r} has the shape {tuple(tensor.shape)}")
+    fresh = dataclasses.asdict(Progress())
+    if not isinstance(progress, dict) or set(progress) != set(fresh):
+        raise ValueError("the progress of the run is missing or has other keys")
+    for key, value in progress.items():
+        kinds = (int, float) if isinstance(fresh[key], float) else type(fresh[key])
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise TypeError(f"{key} is {value!r}")
+    if progress["step"] < 0 or progress["stale"] < 0 or not progress["elapsed"] >= 0:
+        raise ValueError("the run has made less than no steps")
+    if not all(isinstance(entry, dict) for entry in progress["curve"]):
+        raise TypeError("the training curve is no list of evaluations")
 
 
 def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: dict[str, Any]) -> None:
