@@ -20,6 +20,7 @@ load_pyproj()  # before anything loads ecCodes
 if TYPE_CHECKING:
     from xdeepr.checkpoint import load
     from xdeepr.coarsening import coarsen
+    from xdeepr.configuration import run
     from xdeepr.downscaler import Downscaler
     from xdeepr.downscaling import downscale
     from xdeepr.hub import from_hub, push_to_hub
@@ -38,6 +39,7 @@ _LAZY = {
     "from_hub": "xdeepr.hub",
     "load": "xdeepr.checkpoint",
     "push_to_hub": "xdeepr.hub",
+    "run": "xdeepr.configuration",
     "verify": "xdeepr.verification",
 }
 _SUBMODULES = ("datasets", "plotting", "synthetic")
@@ -59,6 +61,7 @@ __all__ = [
     "load",
     "plotting",
     "push_to_hub",
+    "run",
     "synthetic",
     "verify",
 ]
