@@ -297,8 +297,18 @@ class TestModels:
         pytest.importorskip("matplotlib")
         lr = xdeepr.coarsen(wrf, 4)
         out = xdeepr.downscale(lr, "bicubic", factor=4)
-        figure = plotting.plot_downscaling(lr, out, wrf)
-        assert figure.axes[0].get_xlabel() or figure.axes[-1].get_xlabel() is not None
+        static = wrf.isel(Time=0, drop=True).rename(T2="orog")
+        part = out.isel(south_north=slice(4, 30), west_east=slice(8, 40))
+        figure = plotting.plot_downscaling(lr, part, wrf, statics=static)
+        shown = {ax.get_title(): ax for ax in figure.axes}
+        meshes = {
+            name: shown[name].collections[0].get_coordinates() for name in ("input", "downscaled")
+        }
+        # the corner of an LR cell is that of its HR cells, although the part was cut
+        step = meshes["downscaled"][0, 1, 0] - meshes["downscaled"][0, 0, 0]
+        west = meshes["downscaled"][0, 0, 0] - meshes["input"][0, 0, 0]
+        assert west == pytest.approx(8 * step, rel=1e-6)
+        assert "km" in shown["input"].get_xlabel()
 
 
 def test_distance_is_that_of_the_great_circle() -> None:

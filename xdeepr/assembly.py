@@ -133,7 +133,7 @@ def _computed(model: Model, request: Request) -> da.Array:
     fields = [f for f in (varying, sun) if f is not None]
     arrays = Arrays(
         lr,
-        da.from_array(statics, chunks=-1),
+        da.from_array(statics, chunks=(-1, *geometry.chunks)),  # no worker needs the whole
         da.concatenate(fields, axis=1) if fields else None,
         _base(model, request),
         _statistics(card, geometry, lr) if card and card.instance else None,

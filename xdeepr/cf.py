@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -52,6 +53,17 @@ _UNIT_SPELLINGS = {
     "degc": "degC",
     "degrees_kelvin": "K",
 }
+
+_LONGEST_UNITS = 200
+"""More characters are no units."""
+
+_SUPERSCRIPTS = re.compile("[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_PLAIN_DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_SMALL_POWER = re.compile(
+    r"\*\*(?:[-+]?\d{1,2}|\([-+]?\d{1,2}\)|[-+]?\d?\.\d{1,3}|\([-+]?\d?\.\d{1,3}\))"
+    r"(?![\d.(]|\*\*|[eE]\d)"
+)
+"""A power with an exponent of two digits, and no power of it."""
 
 _NETCDF_FILL = 9.969209968386869e36
 """What the netCDF library writes where nothing was written, for floats and doubles."""
@@ -168,13 +180,32 @@ def units_of(da: xr.DataArray) -> str:
     if spelled.isupper() and spelled.isalpha() and len(spelled) > 4:
         spelled = spelled.lower()  # names, unlike symbols, are the same in any case (UDUNITS)
     try:
+        _check_powers(spelled)
         _parse(spelled)
     except Exception as error:  # pint raises many kinds for text that is no unit
+        stated = stated if len(stated) <= 200 else f"{stated[:200]}…"
         raise UnitsError(
             f"{da.name!r} has the units {stated!r}, which are not known ({error}): correct"
             f" ds[{da.name!r}].attrs['units'], for example 'K', 'm s-1' or 'kg m-2 s-1'."
         ) from None
     return spelled
+
+
+def _check_powers(units: str) -> None:
+    """Refuse text that pint would compute with for ever, such as 9**9**9**9.
+
+    Raises
+    ------
+    ValueError
+        If the text is too long, a power has a large exponent, or there is a power of a power.
+    """
+    if len(units) > _LONGEST_UNITS:
+        raise ValueError(f"{len(units):,} characters are too many")
+    text = _SUPERSCRIPTS.sub(lambda run: f"**{run[0].translate(_PLAIN_DIGITS)} ", units)
+    text = re.sub(r"\s+", "", text.replace("^", "**"))
+    powers = text.count("**")
+    if powers != len(_SMALL_POWER.findall(text)) or (powers > 1 and ")**" in text):
+        raise ValueError("its powers are too large")
 
 
 def _parse(units: str) -> Any:
@@ -277,7 +308,9 @@ def lasting_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
 def history_line(text: str) -> str:
     """Return a line for the ``history`` attribute, with date and version."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"{now} xdeepr {__version__}: {text}"
+    # the name of a model is in it, and may be anyone's: it may not forge a line of its own
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return f"{now} xdeepr {__version__}: {line}"
 
 
 def append_history(attrs: Mapping[str, Any], text: str) -> dict[str, Any]:

@@ -50,3 +50,19 @@ class DataUnavailableError(XdeeprError, OSError):
 
 class OutputError(XdeeprError, OSError):
     """A result cannot be written or continued: full disk, another run's store, or a lock."""
+
+
+def printable(text: str) -> str:
+    """Return text without what a terminal would obey: names and units come from files.
+
+    Parameters
+    ----------
+    text : str
+        May have several lines.
+
+    Returns
+    -------
+    str
+        With "?" in place of control characters, escapes and halves of characters.
+    """
+    return "".join(c if c.isprintable() or c in "\n\xa0" else "?" for c in text)

@@ -240,6 +240,7 @@ def _frame_maps(axes: np.ndarray, grid: Grid, count: int) -> None:
         "latlon": ("longitude", "latitude"),
         "projected": ("projected x / km", "projected y / km"),
         "rotated": ("rotated longitude / °", "rotated latitude / °"),
+        "curvilinear": ("along the rows / km", "along the columns / km"),
     }[grid.kind]
     for column in axes.T:
         lowest = [ax for ax in column if ax.axison][-1]

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import XdeeprError
-from xdeepr.grid import Grid, ascending, grid_of
+from xdeepr.grid import Grid, ascending, grid_of, relate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +59,8 @@ def _static(
         return None  # an overlay is never worth failing for
     if own.kind != grid.kind or values.ndim != 2:
         return None
+    if own.kind == "curvilinear":
+        return _same_cells(values, own, grid)
     x, y = own.x.centres, own.y.centres
     west, east = grid.x.edges[0] - own.x.step, grid.x.edges[-1] + own.x.step
     south, north = grid.y.edges[0] - own.y.step, grid.y.edges[-1] + own.y.step
@@ -75,13 +77,46 @@ def _static(
     return x[columns] / unit, y[rows] / unit, part.astype(float)
 
 
+def _same_cells(
+    values: xr.DataArray, own: Grid, grid: Grid
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Centres and values on the cells of a curvilinear grid, if all of them are there."""
+    assert own.places is not None  # curvilinear grids have them
+    assert grid.places is not None
+    first = own.places.locate(grid.places)
+    if first is None:
+        return None
+    part = tuple(slice(a, a + n) for a, n in zip(first, grid.shape, strict=True))
+    return grid.x.centres, grid.y.centres, values.values[part].astype(float)
+
+
 def drawn_edges(own: Grid, shown: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Cell edges as drawn: km on projected grids, longitudes on the side of the shown grid."""
     x, y = own.x.edges, own.y.edges
+    if own.kind == "curvilinear":
+        return _counted_edges(own, shown)
     if own.kind == "projected":
         return x / _length_unit(own), y / _length_unit(own)
     turns = np.round((shown.x.centres.mean() - own.x.centres.mean()) / 360)
     return x + 360 * turns, y
+
+
+def _counted_edges(own: Grid, shown: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Cell edges of a curvilinear grid, where they lie on the one that is shown."""
+    if own.shape == shown.shape:
+        return shown.x.edges, shown.y.edges
+    try:
+        factor, margin = relate(own, shown)
+    except XdeeprError:
+        return own.x.edges, own.y.edges  # each from its own first cell
+    x, y = (
+        fine.edges[0] + fine.step * (factor * np.arange(coarse.size + 1) - skipped)
+        for coarse, fine, skipped in (
+            (own.x, shown.x, margin[2]),
+            (own.y, shown.y, margin[0]),
+        )
+    )
+    return x, y
 
 
 def _length_unit(grid: Grid) -> float:
