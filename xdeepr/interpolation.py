@@ -94,7 +94,7 @@ def window(fields: torch.Tensor, start: tuple[int, int], shape: tuple[int, int])
     Returns
     -------
     torch.Tensor
-        Shape (N, C, *shape); a view where nothing is repeated.
+        Shape (N, C, rows, columns); a view where nothing is repeated.
     """
     from torch.nn import functional
 
