@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xdeepr.downscaling import downscale
     from xdeepr.hub import from_hub, push_to_hub
     from xdeepr.legacy import from_deepr
+    from xdeepr.regridding import nest
     from xdeepr.solvers import Sampler
     from xdeepr.training import fit
     from xdeepr.verification import verify
@@ -38,6 +39,7 @@ _LAZY = {
     "from_deepr": "xdeepr.legacy",
     "from_hub": "xdeepr.hub",
     "load": "xdeepr.checkpoint",
+    "nest": "xdeepr.regridding",
     "push_to_hub": "xdeepr.hub",
     "run": "xdeepr.configuration",
     "verify": "xdeepr.verification",
@@ -59,6 +61,7 @@ __all__ = [
     "from_deepr",
     "from_hub",
     "load",
+    "nest",
     "plotting",
     "push_to_hub",
     "run",

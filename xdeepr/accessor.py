@@ -349,6 +349,35 @@ class _Accessor(Generic[XarrayObject]):
         return coarsen(self._obj, factor, boundary=boundary)
 
 
+    def nest(self, like: AnyXarray, *, factor: int | None = None) -> XarrayObject:
+        """Interpolate this coarse field to a grid in which another grid nests.
+
+        Parameters
+        ----------
+        like : xarray.Dataset or xarray.DataArray
+            Anything on the fine grid, such as labels on a projection.
+        factor : int, optional
+            HR cells in an LR cell along each axis. Default: from the resolutions.
+
+        Returns
+        -------
+        xarray.Dataset or xarray.DataArray
+            The same kind as this object, lazy where it is lazy.
+
+        Raises
+        ------
+        GridError
+            If this field does not cover the fine grid, or a grid is curvilinear.
+
+        Examples
+        --------
+        >>> lr = era5.deepr.nest(cerra)  # doctest: +SKIP
+        """
+        from xdeepr.regridding import nest
+
+        return nest(self._obj, like, factor=factor)
+
+
 @xr.register_dataset_accessor("deepr")
 class DeeprDatasetAccessor(_Accessor[xr.Dataset]):
     """Downscaling of a Dataset; see the methods."""

@@ -15,6 +15,9 @@ from xdeepr.conditioning import FIELD, describe
 from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
 from xdeepr.grid import Grid, ascending, grid_of
 
+_EDGE = 1024
+"""HR pixels along the edge of a chunk of lazy fields, as of a block."""
+
 
 def describe_covariates(
     covariates: xr.Dataset,
@@ -82,7 +85,7 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
                 f"covariate {field.name!r} varies along {extra[0]!r}, but the model knows it as a"
                 f" static field: select one entry, for example covariates.isel({extra[0]}=0)."
             )
-        values = _regrid(field.astype("float64"), grid).values
+        values = regrid(field.astype("float64"), grid).values
         if not np.isfinite(values).all():
             raise MissingValuesError(
                 f"covariate {field.name!r} has missing values on the HR grid: fill them, for"
@@ -133,7 +136,7 @@ def varying_on(
         field = _at_times(field, dim, np.atleast_1d(time.values))
         if field.chunks is None:
             field = field.chunk({dim: "auto"})
-        on_grid = _regrid(field.astype("float32"), grid)
+        on_grid = regrid(field.astype("float32"), grid)
         fields.append(on_grid.transpose(dim, ...).data.astype(np.float32))
     return da.stack(fields, axis=1)
 
@@ -164,11 +167,9 @@ def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None)
     wanted = [name for name, encoding in features.items() if encoding == FIELD]
     if not wanted or time is None:
         return None
-    from xdeepr.solar import cos_solar_zenith, geographic_coordinates, local_solar_time
+    from xdeepr.solar import cos_solar_zenith, local_solar_time
 
-    latitude, longitude = geographic_coordinates(grid)
-
-    def fields(times: np.ndarray) -> np.ndarray:
+    def fields(times: np.ndarray, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
         channels = []
         for name in wanted:
             if name == "cos_solar_zenith":
@@ -178,17 +179,27 @@ def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None)
                 channels += [np.cos(angle), np.sin(angle)]
         return np.stack(channels, axis=1).astype(np.float32)
 
-    channels = solar_channels(features)
-    values = np.atleast_1d(time.values)
-    size = max(1, 2**24 // (grid.shape[0] * grid.shape[1]))  # 64 MB a chunk and channel
-    return da.map_blocks(
-        fields,
-        da.from_array(values, chunks=size),
+    latitude, longitude = _lazy_positions(grid)
+    size = max(1, 2**24 // (min(grid.shape[0], _EDGE) * min(grid.shape[1], _EDGE)))
+    times = da.from_array(np.atleast_1d(time.values), chunks=size)  # 64 MB a chunk and channel
+    return da.blockwise(
+        fields, "tcyx", times, "t", latitude, "yx", longitude, "yx",
+        new_axes={"c": solar_channels(features)},
         dtype=np.float32,
-        new_axis=[1, 2, 3],
-        chunks=(da.core.normalize_chunks(size, values.shape)[0], channels, *grid.shape),
         meta=np.empty((0, 0, 0, 0), np.float32),
-    )
+    )  # fmt: skip
+
+
+def _lazy_positions(grid: Grid) -> tuple[da.Array, da.Array]:
+    """Return latitude and longitude of the cell centres (y, x), in chunks of about a block."""
+    if grid.kind == "latlon":  # two vectors in the graph instead of two fields
+        axes = [da.from_array(axis.centres, chunks=_EDGE) for axis in (grid.y, grid.x)]
+        latitude, longitude = da.meshgrid(*axes, indexing="ij")
+    else:
+        from xdeepr.solar import geographic_coordinates
+
+        latitude, longitude = (da.from_array(a, _EDGE) for a in geographic_coordinates(grid))
+    return latitude, longitude
 
 
 def solar_channels(features: Mapping[str, str]) -> int:
@@ -242,13 +253,33 @@ def _at_times(field: xr.DataArray, dim: str, times: np.ndarray) -> xr.DataArray:
     return field.isel({dim: positions})
 
 
-def _regrid(field: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """Interpolate a field to the centres of a grid; lazy where the field is."""
+def regrid(field: xr.DataArray, grid: Grid, *, role: str = "covariate") -> xr.DataArray:
+    """Interpolate a field bilinearly to the centres of a grid; lazy where the field is.
+
+    Parameters
+    ----------
+    field : xarray.DataArray
+        On a grid of the same kind that covers the other one.
+    grid : Grid
+        Where its values are wanted.
+    role : str
+        What the field is, for error messages.
+
+    Returns
+    -------
+    xarray.DataArray
+        Ascending, with the field's own dimensions.
+
+    Raises
+    ------
+    GridError
+        If the grids are of different kinds, or the field does not cover the grid.
+    """
     source = grid_of(field)
     if source.kind != grid.kind:
         raise GridError(
-            f"covariate {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"
-            " regrid the covariate to the HR grid first."
+            f"{role} {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"
+            f" regrid the {role} to the HR grid first."
         )
     axes = cf.find_axes(field)
     field = ascending(field, axes).reset_coords(drop=True)
@@ -257,20 +288,35 @@ def _regrid(field: xr.DataArray, grid: Grid) -> xr.DataArray:
     field = field.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
     wanted: dict[str, Any] = {"y": grid.y.centres, "x": grid.x.centres}
     if grid.kind == "latlon":
-        wanted["x"], field = _around_the_globe(field, axes.x, source, wanted["x"])
+        wanted["x"], field = around_the_globe(field, axes.x, source, wanted["x"])
     for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x)):
         low, high = axis.edges[0] - 0.01 * axis.step, axis.edges[-1] + 0.01 * axis.step
         if (wanted[key] < low).any() or (wanted[key] > high).any():
             raise GridError(
-                f"covariate {field.name!r} covers {dim} {axis.edges[0]:g} to {axis.edges[-1]:g},"
+                f"{role} {field.name!r} covers {dim} {axis.edges[0]:g} to {axis.edges[-1]:g},"
                 f" the HR grid needs {wanted[key].min():g} to {wanted[key].max():g}: give a"
-                " covariate that covers the HR domain."
+                f" {role} that covers the HR domain."
             )
         centres = field[dim].values
         wanted[key] = np.clip(wanted[key], centres[0], centres[-1])
+    same = {
+        dim: _run_of(wanted[key], field[dim].values, 1e-3 * axis.step)
+        for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x))
+    }
+    if None not in same.values():
+        return field.isel(same)
     if field.chunks is not None:
         field = field.chunk({axes.y: -1, axes.x: -1})
     return field.interp({axes.y: wanted["y"], axes.x: wanted["x"]})
+
+
+def _run_of(wanted: np.ndarray, centres: np.ndarray, tolerance: float) -> slice | None:
+    """Return where the wanted cells stand among others, or None if they are not all there."""
+    first = int(np.abs(centres - wanted[0]).argmin())
+    found = centres[first : first + wanted.size]
+    if found.size < wanted.size or np.abs(found - wanted).max() > tolerance:
+        return None
+    return slice(first, first + wanted.size)
 
 
 def _same_cells(field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid) -> xr.DataArray:
@@ -288,10 +334,22 @@ def _same_cells(field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid) ->
     return field.isel(part).drop_vars([d for d in dims if d in field.coords])
 
 
-def _around_the_globe(
+def around_the_globe(
     field: xr.DataArray, dim: str, source: Grid, wanted: np.ndarray
 ) -> tuple[np.ndarray, xr.DataArray]:
-    """Return longitudes in the field's convention; a global field gets a column on each side."""
+    """Return longitudes in the field's convention; a global field gets a column on each side.
+
+    Parameters
+    ----------
+    field : xarray.DataArray
+        On a latitude/longitude grid, its longitudes unwrapped.
+    dim : str
+        Name of the longitude dimension.
+    source : Grid
+        The field's grid.
+    wanted : numpy.ndarray
+        Longitudes in any convention.
+    """
     low, step = source.x.edges[0], source.x.step
     tolerance = 1e-6 * step
     wanted = low + (wanted - low + tolerance) % 360 - tolerance

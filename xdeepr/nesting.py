@@ -39,7 +39,7 @@ def relate(lr: Grid, hr: Grid) -> tuple[int, Margin]:
     if lr.kind != hr.kind:
         raise GridError(
             f"the LR grid is {lr.kind}, the HR grid {hr.kind}: regrid one of them to the other's"
-            " kind first."
+            " kind first, for example with lr.deepr.nest(labels)."
         )
     if lr.places is not None and hr.places is not None and lr.kind == "curvilinear":
         return nest(lr.places, hr.places, (hr.y.name, hr.x.name))
@@ -52,7 +52,8 @@ def relate(lr: Grid, hr: Grid) -> tuple[int, Margin]:
         raise GridError(
             f"the HR grid does not nest in the LR grid: an LR cell holds {factors[0]:.4g} HR cells"
             f" along {hr.y.name!r} and {factors[1]:.4g} along {hr.x.name!r}; one whole number"
-            " from 2 to 8 is needed. Regrid the labels to a whole fraction of the LR cell."
+            " from 2 to 8 is needed. Bring the coarse data onto cells in which the labels nest with"
+            " lr.deepr.nest(labels), or regrid the labels to a whole fraction of the LR cell."
         )
     low_y, high_y = _margins(lr.y, hr.y, factor, periodic=False)
     low_x, high_x = _margins(lr.x, hr.x, factor, periodic=lr.kind != "projected")
@@ -70,7 +71,8 @@ def _margins(lr: GridAxis, hr: GridAxis, factor: int, *, periodic: bool) -> tupl
         raise GridError(
             f"the HR grid does not nest in the LR grid: along {hr.name!r} its cells are off by"
             f" {abs(off):.2g} of an HR cell ({abs(off) * hr.step:.3g} in the coordinate's units)."
-            " Regrid the labels so that LR cell edges are HR cell edges."
+            " Bring the coarse data onto cells in which the labels nest with"
+            " lr.deepr.nest(labels), or regrid the labels so that LR cell edges are HR cell edges."
         )
     high = lr.size * factor - low - hr.size
     for missing, side in ((low, "low"), (high, "high")):

@@ -143,8 +143,14 @@ def share_entries(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Datase
             f" select one entry, for example ds.isel({odd}=0)."
         )
     for dim in dims:
-        if dim in lr.indexes and dim in hr.indexes:
-            shared = lr.indexes[dim].intersection(hr.indexes[dim])
+        ours, theirs = (ds.indexes.get(dim) for ds in (lr, hr))
+        if ours is not None and theirs is not None and not ours.equals(theirs):
+            if not (ours.is_unique and theirs.is_unique):
+                raise AxisError(
+                    f"predictors and labels differ along {dim!r}, which holds values more than"
+                    f" once: ds.drop_duplicates({dim!r})."
+                )
+            shared = ours.intersection(theirs)
             lr, hr = lr.sel({dim: shared}), hr.sel({dim: shared})
         if lr.sizes[dim] != hr.sizes[dim] or lr.sizes[dim] == 0:
             raise AxisError(

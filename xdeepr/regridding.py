@@ -1,0 +1,186 @@
+"""Bring a coarse field onto a grid in which the labels nest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.covariates import around_the_globe, regrid
+from xdeepr.errors import GridError, OptionError
+from xdeepr.grid import Grid, as_user_order, ascending, grid_of
+from xdeepr.grid_axis import GridAxis
+
+XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
+
+_KM_PER_DEGREE = 111.195
+"""Along a meridian of a sphere of 6371 km."""
+
+
+def nest(
+    obj: XarrayObject, like: xr.Dataset | xr.DataArray, *, factor: int | None = None
+) -> XarrayObject:
+    """Interpolate a coarse field to a grid of about its resolution in which another grid nests.
+
+    ERA5 on latitudes and longitudes and labels on a Lambert grid do not nest; nor do two
+    latitude/longitude grids whose cells are not multiples of each other. The result is on cells
+    that are blocks of `factor` × `factor` cells of the finer grid, and goes as far beyond it as the
+    coarse data reach, so that the edges have context.
+
+    Parameters
+    ----------
+    obj : xarray.Dataset or xarray.DataArray
+        Coarse fields on a rectilinear grid: of the kind of `like`, or latitude/longitude.
+    like : xarray.Dataset or xarray.DataArray
+        Anything on the fine grid (rectilinear, of any kind).
+    factor : int, optional
+        HR cells in an LR cell along each axis, 2 to 8. Default: the nearest to the ratio of the
+        resolutions.
+
+    Returns
+    -------
+    xarray.Dataset or xarray.DataArray
+        The same kind as `obj`, lazy where `obj` is lazy; bilinear interpolation at the centres of
+        the new cells, which is not conservative.
+
+    Raises
+    ------
+    GridError
+        If a grid is curvilinear, the coarse data do not cover the fine grid, or the resolutions
+        differ by less than 2 or more than 8 and no factor is given.
+    OptionError
+        If the factor is out of range.
+
+    Examples
+    --------
+    >>> lr = era5.deepr.nest(cerra)  # doctest: +SKIP
+    >>> model = lr.deepr.fit(cerra)  # doctest: +SKIP
+    >>> out = new_era5.deepr.nest(cerra).deepr.downscale(model)  # doctest: +SKIP
+    """
+    ds = cf.as_dataset(obj)
+    axes = cf.find_axes(ds)
+    source, fine = grid_of(ds), grid_of(like)
+    _check_kinds(source, fine)
+    if factor is None:
+        factor = _factor(source, fine)
+    if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 2 <= factor <= 8:
+        raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
+    coarse = _coarse(source, fine, int(factor))
+    names = cf.spatial_variables(ds, axes)
+    fields = {name: _interpolated(ds[name], axes, coarse) for name in names}
+    kept = {n: da for n, da in ds.data_vars.items() if not {axes.y, axes.x} & set(da.dims)}
+    stale = [n for n, c in ds.coords.items() if {axes.y, axes.x} & set(c.dims)]
+    out = xr.Dataset({**fields, **kept}, ds.drop_vars(stale).coords)
+    coordinates = coarse.coordinates()
+    out = out.assign_coords(coordinates)
+    bounds = [n for n in coordinates if n.endswith("_bnds")]
+    out = out.reset_coords([*bounds, *([coarse.mapping[0]] if coarse.mapping else [])])
+    out.attrs = cf.append_history(ds.attrs, f"interpolated to cells in which x{factor} cells nest")
+    if isinstance(obj, xr.Dataset):
+        return out
+    field = out[names[0]].rename(obj.name)
+    return field.drop_vars([n for n in bounds if n in field.coords])
+
+
+def _check_kinds(source: Grid, fine: Grid) -> None:
+    """Refuse grids between which nothing can be interpolated here."""
+    for grid, role in ((source, "coarse"), (fine, "fine")):
+        if grid.kind == "curvilinear":
+            raise GridError(
+                f"the {role} grid is curvilinear: regrid it to a rectilinear one first, for example"
+                " with xesmf."
+            )
+    if source.kind not in (fine.kind, "latlon"):
+        raise GridError(
+            f"the coarse grid is {source.kind}, the fine grid {fine.kind}: regrid one of them to"
+            " the other's kind first, for example with xesmf."
+        )
+
+
+def _factor(source: Grid, fine: Grid) -> int:
+    """Return the whole number nearest to the ratio of the resolutions."""
+    ratio = _kilometres(source) / _kilometres(fine)
+    if source.kind == fine.kind:
+        ratio = source.y.step / fine.y.step
+    if not 1.5 <= ratio < 8.5:
+        raise GridError(
+            f"a cell of the coarse grid holds {ratio:.3g} cells of the fine grid along"
+            f" {fine.y.name!r}, and 2 to 8 are possible: coarsen or refine one of them first, or"
+            " give factor=."
+        )
+    return max(2, round(ratio))
+
+
+def _kilometres(grid: Grid) -> float:
+    """Return the size of a cell along y in km."""
+    if grid.kind != "projected":
+        return grid.y.step * _KM_PER_DEGREE
+    return grid.y.step * (1.0 if str(grid.y.attrs.get("units")) == "km" else 1e-3)
+
+
+def _coarse(source: Grid, fine: Grid, factor: int) -> Grid:
+    """Return the grid of blocks of fine cells, as far as the coarse data reach."""
+    same = source.kind == fine.kind
+    y = _blocks(fine.y, factor, source.y if same else None)
+    x = _blocks(fine.x, factor, source.x if same else None, periodic=fine.kind != "projected")
+    return replace(fine, y=y, x=x, places=None)
+
+
+def _blocks(
+    axis: GridAxis, factor: int, reach: GridAxis | None, *, periodic: bool = False
+) -> GridAxis:
+    """Return the axis of blocks of cells, with further blocks where there are coarse data."""
+    cell = axis.step * factor
+    low, size, high = 0, -(-axis.size // factor), 0
+    if reach is not None:
+        shift = 360 * round((axis.edges.mean() - reach.edges.mean()) / 360) if periodic else 0
+        start, stop = axis.edges[0] - shift, axis.edges[0] - shift + size * cell
+        # centres stay between the outermost coarse centres: nothing is extrapolated
+        low = max(0, int((start + cell / 2 - reach.centres[0]) // cell))
+        high = max(0, int((reach.centres[-1] - stop + cell / 2) // cell))
+    first = axis.edges[0] + (0.5 - low) * cell
+    centres = first + cell * np.arange(low + size + high)
+    return replace(axis, centres=centres, values=None)
+
+
+def _interpolated(field: xr.DataArray, axes: cf.Axes, coarse: Grid) -> xr.DataArray:
+    """Interpolate one field to the coarse grid; without horizontal coordinates yet."""
+    field = cf.without_fill_values(field)
+    source = grid_of(field)
+    if source.kind == coarse.kind:
+        out = regrid(field, coarse, role="field").drop_vars([axes.y, axes.x], errors="ignore")
+        out = out.rename({axes.y: coarse.y.name, axes.x: coarse.x.name})
+    else:
+        out = _at_places(field, axes, source, coarse)
+    out = as_user_order(out.transpose(..., coarse.y.name, coarse.x.name), coarse)
+    attrs = cf.lasting_attrs(field.attrs)
+    if coarse.mapping is not None:
+        attrs["grid_mapping"] = coarse.mapping[0]
+    kept = {n: c for n, c in field.coords.items() if not {axes.y, axes.x} & set(c.dims)}
+    return out.assign_coords(kept).assign_attrs(attrs).rename(field.name)
+
+
+def _at_places(field: xr.DataArray, axes: cf.Axes, source: Grid, coarse: Grid) -> xr.DataArray:
+    """Interpolate a field on latitudes and longitudes to the cells of another kind of grid."""
+    from xdeepr.solar import geographic_coordinates
+
+    latitude, longitude = geographic_coordinates(coarse)
+    values = ascending(field, axes).reset_coords(drop=True)
+    values = values.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
+    longitude, values = around_the_globe(values, axes.x, source, longitude)
+    if values.chunks is not None:
+        values = values.chunk({axes.y: -1, axes.x: -1})
+    wanted: dict[str, Any] = {}
+    for dim, places, axis in ((axes.y, latitude, source.y), (axes.x, longitude, source.x)):
+        known = values[dim].values
+        if places.min() < known[0] - axis.step / 2 or places.max() > known[-1] + axis.step / 2:
+            raise GridError(
+                f"field {field.name!r} covers {dim} {known[0]:g} to {known[-1]:g}, the fine grid"
+                f" needs {places.min():g} to {places.max():g}: give a larger coarse domain."
+            )
+        clipped = np.clip(places, known[0], known[-1])
+        wanted[dim] = xr.DataArray(clipped, dims=(coarse.y.name, coarse.x.name))
+    return values.interp(wanted).drop_vars([axes.y, axes.x], errors="ignore")
