@@ -94,7 +94,7 @@ def untrained(tile: tuple[int, int], network_name: str = "unet2d") -> Any:
             "covariates": Normalization((0.5, 0.5), (0.3, 0.3)),
         },
     )
-    known = {"values": np.empty((0, 0, 0)), "y": np.empty(0), "x": np.empty(0)}
+    known = {"values": np.empty((2, 0, 0)), "y": np.empty(0), "x": np.empty(0)}
     return Downscaler(card, network, covariate_arrays=known)
 
 

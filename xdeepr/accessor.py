@@ -348,7 +348,6 @@ class _Accessor(Generic[XarrayObject]):
 
         return coarsen(self._obj, factor, boundary=boundary)
 
-
     def nest(self, like: AnyXarray, *, factor: int | None = None) -> XarrayObject:
         """Interpolate this coarse field to a grid in which another grid nests.
 

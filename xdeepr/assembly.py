@@ -192,6 +192,7 @@ def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[d
     west = np.arange(-width, 0) % around
     east = np.arange(size, size + width) % around
     lr = da.concatenate([lr[..., west], lr, lr[..., east]], axis=-1)
+    lr = lr.rechunk({lr.ndim - 1: -1})  # at once, not again for every block and time
     margin = (geometry.margin[0], geometry.margin[1] + width * geometry.factor)
     shape = (geometry.lr_shape[0], size + 2 * width)
     return lr, replace(geometry, margin=margin, lr_shape=shape)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xdeepr.card_checks import check_card
 from xdeepr.errors import CheckpointError
 from xdeepr.normalization import Normalization
 
@@ -25,6 +26,11 @@ Kind = Literal["diffusion", "regression", "autoencoder", "latent"]
 
 Target = Literal["residual", "field"]
 """What is learnt: HR − base, or HR itself (the way of DeepR)."""
+
+_UNREADABLE = (
+    KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What plain data of the wrong kinds end in."""
 
 CHANNELS = ("predictors", "covariates", "time")
 """Groups of condition channels, in the order of the network's input."""
@@ -236,27 +242,37 @@ class Card:
         Raises
         ------
         CheckpointError
-            If the text is no JSON, has another version, or lacks or adds a key.
+            If the text is no JSON, has another version, lacks or adds a key, or has a value that
+            no model has.
         """
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # numbers of too many digits are ValueError
             raise CheckpointError(
                 f"{source} is not valid JSON ({error}): the file is damaged; copy it again."
             ) from None
         version = data.get("version") if isinstance(data, dict) else None
-        if version not in (1, CARD_VERSION):
+        if isinstance(version, bool | float) or version not in (1, CARD_VERSION):
             raise CheckpointError(
                 f"{source} has card version {version!r}, this xdeepr reads versions 1 to"
                 f" {CARD_VERSION}: install a newer xdeepr, or make the checkpoint again."
             )
         try:
-            return cls._from_data(data if version == CARD_VERSION else _upgraded(data), tensors)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            card = cls._from_data(data if version == CARD_VERSION else _upgraded(data), tensors)
+        except _UNREADABLE as error:
             raise CheckpointError(
                 f"{source} does not have the expected keys ({error}): the file is damaged or was"
                 " edited; make the checkpoint again."
             ) from None
+        try:
+            check_card(card)
+            # what has no JSON or no UTF-8 form could not be written into any file later
+            json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
+        except _UNREADABLE as error:
+            raise CheckpointError(
+                f"{source}: {error}: the file is damaged or was edited; make the checkpoint again."
+            ) from None
+        return card
 
     @classmethod
     def _from_data(cls, data: dict[str, Any], tensors: Mapping[str, np.ndarray] | None) -> Card:

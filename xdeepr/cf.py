@@ -54,6 +54,19 @@ _UNIT_SPELLINGS = {
     "degrees_kelvin": "K",
 }
 
+_TEXTS = (
+    "units",
+    "standard_name",
+    "axis",
+    "bounds",
+    "climatology",
+    "grid_mapping",
+    "coordinates",
+    "cell_methods",
+    "calendar",
+)
+"""Attributes that are looked at and have to be text; a number is read as its text."""
+
 _LONGEST_UNITS = 200
 """More characters are no units."""
 
@@ -95,12 +108,41 @@ def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
     obj : xarray.DataArray or xarray.Dataset
         A dataset is returned as it is, but for 2-D latitudes and longitudes among its data
         variables, which become coordinates.
+
+    Raises
+    ------
+    VariableError
+        If an attribute that CF wants as text is an array, or a scale factor no number.
     """
+    _check_attrs(obj)
     if isinstance(obj, xr.Dataset):
         folded = {name for names in folded_pairs(obj).values() for name in names}
         hidden = sorted(folded & set(map(str, obj.data_vars)))
         return obj.set_coords(hidden) if hidden else obj
     return obj.to_dataset(name=obj.name if obj.name is not None else "field")
+
+
+def _check_attrs(obj: xr.DataArray | xr.Dataset) -> None:
+    """Refuse attributes of a kind that would fail far from here, inside another library."""
+    if isinstance(obj, xr.Dataset):
+        variables: dict[Any, Any] = dict(obj.variables)
+    else:
+        variables = {**obj.coords, obj.name: obj}
+    for name, variable in variables.items():
+        for key in _TEXTS:
+            value = variable.attrs.get(key, variable.encoding.get(key))
+            if isinstance(value, np.ndarray | list | tuple):
+                raise VariableError(
+                    f"{name!r} has the attribute {key} with {len(value)} values where a text"
+                    f" belongs: correct it, for example del ds[{name!r}].attrs[{key!r}]."
+                )
+        for key in ("scale_factor", "add_offset"):
+            value = variable.encoding.get(key, 1.0)
+            if not np.issubdtype(np.asarray(value).dtype, np.number) or np.size(value) != 1:
+                raise VariableError(
+                    f"{name!r} was stored with the {key} {str(value)[:100]!r}, which is no number:"
+                    " the file is damaged; mend the attribute, or write the file again."
+                )
 
 
 def spatial_variables(ds: xr.Dataset, axes: Axes) -> list[str]:

@@ -18,19 +18,23 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from math import prod
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from xdeepr.card import Card
-from xdeepr.errors import CheckpointError, OptionError
+from xdeepr.errors import CheckpointError, OptionError, XdeeprError
 from xdeepr.interpolation import METHODS
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from xdeepr.downscaler import Downscaler
     from xdeepr.grid import Grid
 
@@ -42,8 +46,17 @@ CARD, WEIGHTS, COVARIATES, CURVE, NORMALIZATION = (
     "normalization.safetensors",
 )
 
+_ODD_NAME = re.compile(r"[\\:\x00-\x1f]")
+"""Backslashes and drives lead elsewhere on Windows; control characters are in no file of ours."""
+
 PARTS = ("base", "autoencoder")
 """Subfolders for the models that a model builds on."""
+
+MOST_NESTED = 4
+"""Models within each other: a model, its base or autoencoder, and what those build on."""
+
+MOST_CARD_BYTES = 2**24
+"""A longer card or training curve is not read."""
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 """Folder of the checkpoints that come with the package."""
@@ -140,28 +153,50 @@ def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
     CheckpointError
         If the folder is no checkpoint or its card cannot be read.
     """
-    file = Path(path) / CARD
-    try:
-        outer = json.loads(file.read_text())
-        card, hashes = outer["card"], outer["sha256"]
-    except FileNotFoundError:
+    folder = Path(path)
+    card, hashes = _read_outer(folder)
+    tensors = _load_arrays(folder / NORMALIZATION) if NORMALIZATION in hashes else {}
+    parsed = Card.from_json(json.dumps(card), source=str(folder / CARD), tensors=tensors)
+    return parsed, parsed.digest(json.dumps(hashes, sort_keys=True).encode())
+
+
+def _read_outer(folder: Path) -> tuple[Any, dict[str, str]]:
+    """Return the card as plain data, and the SHA-256 of the other files by name."""
+    file = folder / CARD
+    if not file.is_file():
         from xdeepr.legacy import is_legacy
 
-        if is_legacy(Path(path)):
+        if is_legacy(folder):
             raise CheckpointError(
-                f"{path} is a checkpoint of DeepR: make a model of it first, with"
+                f"{folder} is a checkpoint of DeepR: make a model of it first, with"
                 " xdeepr.from_deepr(...)."
-            ) from None
+            )
         raise CheckpointError(
-            f"{path} is not a checkpoint of xdeepr (it has no {CARD}): give the folder that"
+            f"{folder} is not a checkpoint of xdeepr (it has no {CARD}): give the folder that"
             " model.save(...) wrote."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        )
+    outer = _read_json(file)
+    if not isinstance(outer, dict) or not {"card", "sha256"} <= set(outer):
+        raise CheckpointError(
+            f"{file} is damaged (it has no 'card' and 'sha256'): copy the checkpoint again."
+        )
+    hashes = outer["sha256"]
+    if not isinstance(hashes, dict) or not all(isinstance(h, str) for h in hashes.values()):
+        raise CheckpointError(
+            f"{file} is damaged ('sha256' does not give one for each file): copy the checkpoint"
+            " again."
+        )
+    return outer["card"], hashes
+
+
+def _read_json(file: Path) -> Any:
+    """Return what a JSON file holds."""
+    try:
+        if file.stat().st_size > MOST_CARD_BYTES:
+            raise ValueError(f"{file.stat().st_size:,} bytes are more than it can need")
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # JSON and Unicode errors are ValueError
         raise CheckpointError(f"{file} is damaged ({error}): copy the checkpoint again.") from None
-    large = Path(path) / NORMALIZATION
-    tensors = _load_arrays(large) if NORMALIZATION in hashes else {}
-    parsed = Card.from_json(json.dumps(card), source=str(file), tensors=tensors)
-    return parsed, parsed.digest(json.dumps(hashes, sort_keys=True).encode())
 
 
 def load(model: str | os.PathLike[str]) -> Downscaler:
@@ -192,25 +227,68 @@ def load(model: str | os.PathLike[str]) -> Downscaler:
     return _load(locate(model))
 
 
-def _load(folder: Path) -> Downscaler:
+def _load(folder: Path, depth: int = 1) -> Downscaler:
     """Load a model from its folder."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from xdeepr.downscaler import Downscaler
-    from xdeepr.networks import build
 
     card, _ = load_card(folder)
-    _check_hashes(folder)
-    network = build(card.network["name"], dict(card.network["config"]))
+    stated = _check_hashes(folder)
+    network = _build(card, folder / WEIGHTS)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
-        curve = json.loads((folder / CURVE).read_text())
-    except (SafetensorError, RuntimeError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, RuntimeError, OSError) as error:
         raise CheckpointError(f"{folder}: {error}. Copy the checkpoint again.") from error
-    parts = {role: _load(folder / role) for role in PARTS if (folder / role / CARD).is_file()}
-    arrays = _load_arrays(folder / COVARIATES)
+    curve = _read_json(folder / CURVE)
+    if not isinstance(curve, list) or not all(isinstance(entry, dict) for entry in curve):
+        raise CheckpointError(
+            f"{folder / CURVE} is no list of evaluations: copy the checkpoint again."
+        )
+    parts = {}
+    for role in PARTS:
+        if (folder / role / CARD).is_file():
+            if f"{role}/{CARD}" not in stated or depth == MOST_NESTED:
+                raise CheckpointError(
+                    f"{folder / role} is a model that {CARD} does not name, or lies too deep: it"
+                    " does not belong there; copy the checkpoint again."
+                )
+            parts[role] = _load(folder / role, depth + 1)
+    arrays = _statics(folder, card)
     return Downscaler(card, network, covariate_arrays=arrays, curve=curve, parts=parts)
+
+
+def _build(card: Card, weights: Path) -> nn.Module:
+    """Build the network of a card, no larger than its weights allow."""
+    from safetensors import SafetensorError, safe_open
+
+    from xdeepr.networks import build
+    from xdeepr.networks.bounded import TooLargeError, bounded, check_sizes
+
+    name, config = card.network["name"], dict(card.network["config"])
+    try:
+        check_sizes(config)
+        with safe_open(weights, framework="np") as opened:
+            shapes = [opened.get_slice(key).get_shape() for key in opened.keys()]  # noqa: SIM118
+        with bounded(tensors=len(shapes), numbers=sum(map(prod, shapes))):
+            return build(name, config)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{weights} is missing or damaged ({error}): copy the checkpoint again."
+        ) from None
+    except TooLargeError as error:
+        raise CheckpointError(
+            f"{weights}: the card describes a network that is much larger than its weights"
+            f" ({error}): it is damaged or was made to do harm; copy the checkpoint again."
+        ) from None
+    except (XdeeprError, ImportError):  # a library that is not there is not the checkpoint's fault
+        raise
+    except Exception as error:  # libraries refuse configurations with errors of many kinds
+        raise CheckpointError(
+            f"{weights.parent / CARD}: network {name!r} cannot be built from its configuration"
+            f" ({type(error).__name__}: {error}): copy the checkpoint again."
+        ) from None
 
 
 def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +299,7 @@ def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.nda
     folder : path-like
         Folder of a checkpoint.
     """
-    arrays = _load_arrays(Path(folder) / COVARIATES)
+    arrays = _statics(Path(folder))
     return arrays["y"], arrays["x"]
 
 
@@ -238,7 +316,37 @@ def load_untrained(folder: str | os.PathLike[str]) -> np.ndarray:
     numpy.ndarray
         bool, shape (y, x), ascending.
     """
-    return _load_arrays(Path(folder) / COVARIATES)["untrained"] > 0.5
+    arrays = _statics(Path(folder))
+    if "untrained" not in arrays:
+        raise CheckpointError(
+            f"{Path(folder) / COVARIATES} lacks 'untrained', which its card speaks of: copy the"
+            " checkpoint again."
+        )
+    return arrays["untrained"] > 0.5
+
+
+def _statics(folder: Path, card: Card | None = None) -> dict[str, np.ndarray]:
+    """Return coordinates and static covariates of the training domain, checked."""
+    file = folder / COVARIATES
+    arrays = _load_arrays(file)
+    values, y, x = (arrays.get(name, np.empty(())) for name in ("values", "y", "x"))
+    # the axes' values; on a curvilinear grid latitude and longitude
+    shape = y.shape if y.ndim == 2 else (y.size, x.size)
+    fits = y.ndim == x.ndim and y.ndim in (1, 2) and (y.ndim == 1 or x.shape == shape)
+    fits &= values.ndim == 3 and values.shape[1:] == shape
+    fits &= "untrained" not in arrays or arrays["untrained"].shape == shape
+    fits &= card is None or values.shape[:1] == (len(card.covariates),)
+    if not fits or any(array.dtype.kind not in "fiub" for array in arrays.values()):
+        found = ", ".join(f"{name} {array.shape}" for name, array in sorted(arrays.items()))
+        raise CheckpointError(
+            f"{file} does not hold covariates 'values' (covariate, y, x) with their coordinates 'y'"
+            f" and 'x' as its card has them, but {found or 'nothing'}: copy the checkpoint again."
+        )
+    if not (np.isfinite(y).all() and np.isfinite(x).all()):
+        raise CheckpointError(
+            f"{file} has coordinates that are not finite: copy the checkpoint again."
+        )
+    return arrays
 
 
 def _load_arrays(file: Path) -> dict[str, np.ndarray]:
@@ -248,7 +356,7 @@ def _load_arrays(file: Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(file)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:  # odd dtypes too
         raise CheckpointError(
             f"{file} is missing or damaged ({error}): copy the checkpoint again."
         ) from None
@@ -270,7 +378,7 @@ def load_covariates(folder: str | os.PathLike[str], card: Card, grid: Grid) -> x
     -------
     xarray.Dataset
     """
-    arrays = _load_arrays(Path(folder) / COVARIATES)
+    arrays = _statics(Path(folder), card)
     dims = (grid.y.name, grid.x.name)
     coords = grid.variables_of((arrays["y"], arrays["x"]))
     fields = {
@@ -319,26 +427,32 @@ def shipped_names() -> list[str]:
 def _hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file beside the card, also of those in its subfolders."""
     files = (f for f in sorted(folder.rglob("*")) if f.is_file() and f != folder / CARD)
-    return {
-        f.relative_to(folder).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files
-    }
+    return {f.relative_to(folder).as_posix(): _sha256(f) for f in files}
 
 
-def _check_hashes(folder: Path) -> None:
-    """Compare the files with the hashes in the card."""
-    stated = json.loads((folder / CARD).read_text())["sha256"]
+def _check_hashes(folder: Path) -> dict[str, str]:
+    """Compare the files with the hashes in the card, and return these."""
+    _, stated = _read_outer(folder)
     for name in {WEIGHTS, COVARIATES, CURVE, *stated}:
         file = folder / name
-        # by name, not resolved: the Hub's cache keeps its files elsewhere and links to them
-        if Path(name).is_absolute() or ".." in Path(name).parts:
+        # by name, not resolved: the Hub's cache keeps its files elsewhere and links to them, and
+        # so do people with their scratch disks. What is read is data, and has to match its hash.
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts or _ODD_NAME.search(name):
             raise CheckpointError(
-                f"{folder / CARD} names a file outside its folder ({name}): it was made to do harm"
-                " or is damaged; do not use it."
+                f"{folder / CARD} names a file outside its folder ({name!r}): it was made to do"
+                " harm or is damaged; do not use it."
             )
         if not file.is_file():
             raise CheckpointError(f"{folder} lacks {name}: copy the whole checkpoint again.")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != stated.get(name):
+        if _sha256(file) != stated.get(name):
             raise CheckpointError(
                 f"{file} does not match the SHA-256 in {CARD}: the file is damaged or from another"
                 " checkpoint; copy the whole checkpoint again."
             )
+    return stated
+
+
+def _sha256(file: Path) -> str:
+    """Return the SHA-256 of a file, however long it is."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

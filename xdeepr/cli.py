@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdeepr._version import __version__
-from xdeepr.errors import OptionError, XdeeprError
+from xdeepr.configuration.command import add_command
+from xdeepr.errors import OptionError, XdeeprError, printable
 
 if TYPE_CHECKING:
     import xarray as xr
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
+_LONGEST_LINE = 4000
+
 FAILED, INTERRUPTED = 1, 130
-"""Exit codes; argparse exits with 2 for wrong usage. 130 is the shells' number for Ctrl-C."""
+"""Exit codes; argparse exits with 2 for wrong usage. 130 is the shells' number for Ctrl-C, and
+143, which `downscale` exits with, that for SIGTERM."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 1 for an error that xdeepr or the file system reports, 130 for Ctrl-C.
+        Exit code: 0, 1 for an error that xdeepr or the file system reports, 130 for Ctrl-C, 143
+        for SIGTERM (`downscale`).
 
     Raises
     ------
@@ -51,11 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             run(options)
     except (XdeeprError, OSError) as error:
-        _say(f"error: {error}")
+        _say("; ".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         return FAILED
-    except KeyboardInterrupt:
-        _say("interrupted: nothing half-written is left")
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        how_to_go_on = getattr(stop, "__notes__", ["nothing half-written is left"])
+        _say(f"{str(stop) or 'interrupted'}: {'; '.join(how_to_go_on)}")
+        code: int = getattr(stop, "exit_code", INTERRUPTED)
+        if argv is None and run is _downscale:
+            # Schedulers wait some seconds only, and blocks in work would take longer. What they
+            # have not written will be done again.
+            sys.stderr.flush()
+            os._exit(code)
+        return code
     return 0
 
 
@@ -70,26 +84,63 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _downscale(options: argparse.Namespace) -> None:
     from xdeepr.downscaling import downscale
-    from xdeepr.io import check_output, open_file, write_file
+    from xdeepr.io import NETCDF, check_output, open_file
 
-    check_output(options.output, overwrite=options.overwrite)
-    out = downscale(
-        open_file(options.input),
-        options.model,
-        members=options.members,
-        seed=options.seed,
-        steps=options.steps,
-        sampler=options.sampler,
-        covariates=_optional(options.covariates),
-        factor=options.factor,
-        like=_optional(options.like),
-        tile=options.tile,
-        overlap=options.overlap,
-        batch_size=options.batch_size,
-        device=options.device,
-    )
-    bar = "downscaling" if _shows_progress(options) else None
-    write_file(out, options.output, overwrite=options.overwrite, progress=bar)
+    with _can_go_on():
+        if options.period is None:  # zarr stores and folders may be there: their writers look
+            one_file = options.output.suffix in NETCDF
+            check_output(options.output, overwrite=options.overwrite or not one_file)
+        out = downscale(
+            open_file(options.input),
+            options.model,
+            members=options.members,
+            seed=options.seed,
+            steps=options.steps,
+            sampler=options.sampler,
+            covariates=_optional(options.covariates),
+            factor=options.factor,
+            like=_optional(options.like),
+            tile=options.tile,
+            overlap=options.overlap,
+            batch_size=options.batch_size,
+            device=options.device,
+            missing=options.missing,
+        )
+        _write(out, options)
+
+
+def _write(out: xr.Dataset, options: argparse.Namespace) -> None:
+    """Write a downscaled field to what the name of the output asks for."""
+    from xdeepr.io import NETCDF, content_digest, write_file, write_periods, write_zarr
+
+    path, bar = options.output, "downscaling" if _shows_progress(options) else None
+    if options.period is None and path.suffix in NETCDF:
+        write_file(out, path, overwrite=options.overwrite, progress=bar)
+        return
+    files = {name: getattr(options, name) for name in ("input", "covariates", "like")}
+    # by content: jobs copy their input to other folders, and copies have other dates
+    identity = {name: content_digest(path) for name, path in files.items() if path is not None}
+    for name in ("steps", "sampler", "tile", "overlap", "batch_size"):
+        identity[f"--{name.replace('_', '-')}"] = getattr(options, name)
+    how = {"resume": options.resume, "overwrite": options.overwrite, "identity": identity}
+    if options.period is None:
+        write_zarr(out, path, progress=bar, **how)
+    else:
+        write_periods(out, path, period=options.period, progress=bar, **how)
+
+
+@contextmanager
+def _can_go_on() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, and say that it can be run again."""
+    from xdeepr.io import terminated
+
+    try:
+        with terminated():
+            yield
+    except KeyboardInterrupt as stop:
+        if not getattr(stop, "__notes__", []):
+            stop.add_note("nothing half-written is left: run the same command again")
+        raise
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -106,6 +157,12 @@ def _fit(options: argparse.Namespace) -> None:
     model = fit(
         open_file(options.lr),
         open_file(options.hr),
+        model=options.model,
+        base=options.base,
+        autoencoder=options.autoencoder,
+        normalization=options.normalization,
+        by_month=options.by_month,
+        missing=options.missing,
         covariates=_optional(options.covariates),
         variables=options.variables,
         validation=options.validation,
@@ -123,7 +180,7 @@ def _fit(options: argparse.Namespace) -> None:
     )
     model.save(folder, overwrite=options.overwrite)
     if options.progress is not False:
-        print(model)
+        print(printable(str(model)))
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -141,7 +198,7 @@ def _verify(options: argparse.Namespace) -> None:
     )
     if options.out is not None:
         write_file(scores, options.out, overwrite=options.overwrite)
-    print(score_table(scores))
+    print(printable(score_table(scores)))
 
 
 def _baseline(text: str) -> Any:
@@ -163,7 +220,10 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"xdeepr: {' '.join(text.split())}", file=sys.stderr)
+    line = printable(" ".join(text.split()))
+    if len(line) > _LONGEST_LINE:  # an attribute of a file may be of any length
+        line = f"{line[: _LONGEST_LINE // 2]} … {line[-_LONGEST_LINE // 2 :]}"
+    print(f"xdeepr: {line}", file=sys.stderr)
 
 
 # --- the arguments ------------------------------------------------------------------------
@@ -177,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xdeepr {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_add_demo, _add_downscale, _add_fit, _add_verify):
+    for add in (_add_demo, _add_downscale, _add_fit, _add_verify, add_command):
         add(commands)
     return parser
 
@@ -225,7 +285,12 @@ def _add_demo(commands: Any) -> None:
 def _add_downscale(commands: Any) -> None:
     command = _command(commands, "downscale", _downscale, "downscale a file")
     command.add_argument("input", metavar="IN", type=Path, help="LR file: netCDF, zarr or GRIB")
-    command.add_argument("output", metavar="OUT", type=Path, help="HR file to write: .nc or .zarr")
+    command.add_argument(
+        "output",
+        metavar="OUT",
+        type=Path,
+        help="HR file to write: .nc or .zarr; with --period, a folder",
+    )
     command.add_argument(
         "--model",
         required=True,
@@ -236,13 +301,23 @@ def _add_downscale(commands: Any) -> None:
     command.add_argument("--seed", type=int, default=0, help="seed of the noise")
     command.add_argument("--steps", type=int, help="steps of the solver")
     command.add_argument("--sampler", help='solver, for example "dpm++"')
-    command.add_argument("--covariates", type=Path, help="file with static fields")
+    _add_missing(command)
+    command.add_argument("--covariates", type=Path, help="file with static or varying fields")
     command.add_argument("--factor", type=int, help="HR cells in an LR cell (interpolations)")
     command.add_argument("--like", type=Path, help="file on the HR grid (interpolations)")
     command.add_argument("--tile", type=int, help="edge of the network's windows in HR pixels")
     command.add_argument("--overlap", type=int, help="HR pixels that neighbouring tiles share")
     command.add_argument("--batch-size", type=int, help="tiles in one network call")
     command.add_argument("--device", help='torch device, for example "cuda:0"')
+    command.add_argument(
+        "--period", choices=("day", "month", "year"), help="write a netCDF file for each period"
+    )
+    command.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on where a run of the same command stopped (.zarr and --period; the default)",
+    )
     _add_common(command)
 
 
@@ -251,7 +326,20 @@ def _add_fit(commands: Any) -> None:
     command.add_argument("lr", metavar="LR", type=Path, help="file of the predictors")
     command.add_argument("hr", metavar="HR", type=Path, help="file of the labels on the HR grid")
     command.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="checkpoint")
-    command.add_argument("--covariates", type=Path, help="file with static fields")
+    command.add_argument(
+        "--model", default="ddpm", help='kind of model, such as "regression" or "swin2sr"'
+    )
+    command.add_argument("--base", type=Path, help="checkpoint of a deterministic model below")
+    command.add_argument("--autoencoder", type=Path, help='checkpoint, for --model "latent"')
+    command.add_argument(
+        "--normalization",
+        choices=["domain-wise", "pixel-wise", "landmask-wise", "instance"],
+        default="domain-wise",
+        help="which cells share a mean and a deviation",
+    )
+    command.add_argument("--by-month", action="store_true", help="one for each month")
+    _add_missing(command)
+    command.add_argument("--covariates", type=Path, help="file with static or varying fields")
     command.add_argument("--variables", nargs="+", metavar="NAME", help="labels to learn")
     command.add_argument(
         "--validation",
@@ -291,6 +379,15 @@ def _add_verify(commands: Any) -> None:
     )
     command.add_argument("--out", type=Path, help="file for the scores: .nc or .zarr")
     _add_common(command)
+
+
+def _add_missing(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--missing",
+        choices=["error", "mask", "fill"],
+        default="error",
+        help="what to do with missing values",
+    )
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.blocks import Times
 from xdeepr.card import Quantity
-from xdeepr.errors import AxisError, MissingValuesError, OptionError
+from xdeepr.errors import AxisError, MissingValuesError, OptionError, VariableError
 from xdeepr.grid import ascending
 
 TIME_FEATURES = ("hour", "day_of_year")
@@ -35,7 +35,15 @@ def describe(da: xr.DataArray) -> Quantity:
     ------
     UnitsError
         If the field has no usable units.
+    VariableError
+        If no file could hold a variable of that name.
     """
+    name = str(da.name)
+    if not name.isprintable() or "/" in name:
+        raise VariableError(
+            f"{name!r} cannot be the name of a variable in a file: rename it, for example"
+            f" ds.rename({{{name!r}: 'field'}})."
+        )
     attrs = {key: da.attrs[key] for key in _KEPT_ATTRS if isinstance(da.attrs.get(key), str)}
     if attrs.get("standard_name") == "unknown":  # cfgrib's word for "none"
         del attrs["standard_name"]

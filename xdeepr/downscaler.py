@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +17,17 @@ from xdeepr.blocks import BlockInput, Geometry, SamplingOptions
 from xdeepr.card import Card
 from xdeepr.conditions import WindowConditions, window_conditions
 from xdeepr.denoisers import denoise
+from xdeepr.devices import network_lock
 from xdeepr.interpolation import Method, window
 from xdeepr.networks.calling import Conditions, evaluate
 from xdeepr.noise import NoiseKey, white_noise
 from xdeepr.plan import Block, Plan
 from xdeepr.sampling import sample
-from xdeepr.solvers import NoiseRange
+from xdeepr.solvers import noise_range
 from xdeepr.tiling import Window, fuse
 
 if TYPE_CHECKING:
     from torch import nn
-
-_DEVICE_LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-"""One network call at a time on each device: the call itself uses all of torch's threads."""
 
 _EVALUATION = {
     "diffusion": "diffusion",
@@ -128,7 +124,7 @@ class Downscaler:
             sampler = f"{card.diffusion.sampler}, {card.diffusion.steps} steps"
             lines.append(f"  sampler      {sampler}")
         lines += [f"  {role:<11}  {part.card.name!r}" for role, part in self.parts.items()]
-        if "period" in training:
+        if {"period", "times", "domain", "steps"} <= set(training):
             start, stop = training["period"]
             lines.append(
                 f"  trained on   {training['times']} times, {start} to {stop},"
@@ -219,7 +215,7 @@ class Downscaler:
         """Return the output of a deterministic network, (time, V, H, W), normalized."""
 
         def on_tiles(tiles: torch.Tensor, places: Sequence[tuple[int, Window]]) -> torch.Tensor:
-            with _DEVICE_LOCKS[str(self.device)]:
+            with network_lock(self.device):
                 return evaluate(self.network, conditions.cut(places))
 
         shape = (len(conditions.channels), len(self.card.predictands), *block.shape)
@@ -242,7 +238,7 @@ class Downscaler:
             tiles: torch.Tensor, places: Sequence[tuple[int, Window]], sigma: float
         ) -> torch.Tensor:
             cut = conditions.cut([(s % times, tile) for s, tile in places])
-            with _DEVICE_LOCKS[str(self.device)]:
+            with network_lock(self.device):
                 return self.denoise(tiles, sigma, cut)
 
         def denoiser(x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -257,9 +253,7 @@ class Downscaler:
         def noise(stream: int) -> torch.Tensor:
             return self._noise(inputs, geometry, block, options.seed, stream)
 
-        diffusion = self.card.diffusion
-        levels = NoiseRange(diffusion.sigma_min, diffusion.sigma_max, diffusion.sigma_data)
-        return sample(denoiser, noise, options.sampler, levels)
+        return sample(denoiser, noise, options.sampler, noise_range(self.card.diffusion))
 
     def _decode(
         self, latent: torch.Tensor, geometry: Geometry, block: Block, options: SamplingOptions
@@ -275,7 +269,7 @@ class Downscaler:
                 for n, (y, x) in places
             ]
             stacked = self.card.normalization["latent"].invert(torch.stack(cut))
-            with _DEVICE_LOCKS[str(self.device)]:
+            with network_lock(self.device):
                 return autoencoder.decode(stacked)  # type: ignore[operator]
 
         blank = torch.zeros(

@@ -19,6 +19,7 @@ from dask.highlevelgraph import HighLevelGraph
 from xdeepr.blocks import BlockInput, Geometry, SamplingOptions, Times
 from xdeepr.card import Quantity
 from xdeepr.conditioning import check_finite
+from xdeepr.devices import automatic_device, limit_threads
 from xdeepr.plan import Block
 
 
@@ -44,6 +45,7 @@ class Source:
         """Return the object whose ``downscale_block`` does the work."""
         from xdeepr.downscaler import Interpolator
 
+        limit_threads()
         if not self.digest:
             return Interpolator(self.name)  # type: ignore[arg-type]
         from xdeepr.model_cache import load_once
@@ -81,9 +83,7 @@ def resolve_device(device: str | None) -> str:
     """Return the torch device to use: "auto" or None means a GPU where there is one."""
     import torch
 
-    if device not in (None, "auto"):
-        return str(torch.device(device))
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return automatic_device() if device in (None, "auto") else str(torch.device(device))
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def lazy_blocks(
     name = f"deepr-downscale-{tokenize(recipe, arrays.names, chunking, times.keys)}"
     shared = (f"{name}-recipe", f"{name}-times")
     graph: dict[Any, Any] = dict(zip(shared, (recipe, times), strict=True))
-    dependencies: list[da.Array] = []
+    dependencies: list[Any] = []
     slabs = [
         (r, t, Slab(when, members))
         for t, when in enumerate(_runs(chunking.times))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from pathlib import Path
@@ -39,11 +40,17 @@ def load_once(folder: str, digest: str, device: str) -> Downscaler:
     Raises
     ------
     CheckpointError
-        If the checkpoint has changed since.
+        If the checkpoint has changed since, or this machine does not see it.
     """
     with _LOCK:
         key = (digest, device)
         if key not in _LOADED:
+            if not Path(folder).is_dir():
+                raise CheckpointError(
+                    f"{socket.gethostname()} does not see the model's folder {folder}: save the"
+                    " model where all workers can read it, and downscale with that folder; or set"
+                    " XDEEPR_CACHE_DIR to such a place before downscale()."
+                )
             if load_card(folder)[1] != digest:
                 raise CheckpointError(
                     f"{folder} has changed since downscale() was called: call it again."

@@ -68,7 +68,7 @@ def nest(
         factor = _factor(source, fine)
     if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 2 <= factor <= 8:
         raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
-    coarse = _coarse(source, fine, int(factor))
+    coarse: Grid = _coarse(source, fine, int(factor))
     names = cf.spatial_variables(ds, axes)
     fields = {name: _interpolated(ds[name], axes, coarse) for name in names}
     kept = {n: da for n, da in ds.data_vars.items() if not {axes.y, axes.x} & set(da.dims)}
@@ -76,13 +76,19 @@ def nest(
     out = xr.Dataset({**fields, **kept}, ds.drop_vars(stale).coords)
     coordinates = coarse.coordinates()
     out = out.assign_coords(coordinates)
-    bounds = [n for n in coordinates if n.endswith("_bnds")]
-    out = out.reset_coords([*bounds, *([coarse.mapping[0]] if coarse.mapping else [])])
+    bounds: list[str] = [n for n in coordinates if n.endswith("_bnds")]
+    mapping: list[str] = [] if coarse.mapping is None else [coarse.mapping[0]]
+    out = out.reset_coords([*bounds, *mapping])
     out.attrs = cf.append_history(ds.attrs, f"interpolated to cells in which x{factor} cells nest")
-    if isinstance(obj, xr.Dataset):
-        return out
-    field = out[names[0]].rename(obj.name)
-    return field.drop_vars([n for n in bounds if n in field.coords])
+    return out if isinstance(obj, xr.Dataset) else _only_field(out, names[0], obj.name)
+
+
+def _only_field(ds: xr.Dataset, name: str, wanted: Any) -> Any:
+    """Return the only field of a dataset; a DataArray cannot hold bounds."""
+    field = ds[name].rename(wanted)
+    for coord in field.coords.values():
+        coord.attrs.pop("bounds", None)
+    return field
 
 
 def _check_kinds(source: Grid, fine: Grid) -> None:

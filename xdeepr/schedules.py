@@ -15,6 +15,9 @@ from xdeepr.errors import OptionError
 ZERO_SNR = 2.0**-24
 """What stands for a cumulative product of zero, as in diffusers: noise-to-signal ratio 4096."""
 
+MOST_TIMESTEPS = 100_000
+"""A hundred times as many as models are trained with."""
+
 KEYWORDS = (
     "num_train_timesteps",
     "beta_start",
@@ -182,9 +185,11 @@ def _cached(keywords: str) -> DiscreteSchedule:
 
 def _count(timesteps: Any) -> int:
     """Return the number of timesteps, checked."""
-    if isinstance(timesteps, bool) or not isinstance(timesteps, int | np.integer) or timesteps < 2:
+    whole = isinstance(timesteps, int | np.integer) and not isinstance(timesteps, bool)
+    if not whole or not 2 <= timesteps <= MOST_TIMESTEPS:
         raise OptionError(
-            f"schedule: num_train_timesteps={timesteps!r}: give a whole number of at least 2."
+            f"schedule: num_train_timesteps={timesteps!r}: give a whole number of at least 2 and"
+            f" at most {MOST_TIMESTEPS:,}."
         )
     return int(timesteps)
 

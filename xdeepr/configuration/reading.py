@@ -15,7 +15,6 @@ from xdeepr.configuration.configuration import Configuration
 from xdeepr.configuration.section import Section, keys_of
 from xdeepr.errors import OptionError
 
-
 MOST_BYTES, MOST_VALUES, MOST_ALIASES = 2**20, 20_000, 200
 """Longest file, and most values and references in it; DeepR's largest has 5 KB and 200 values."""
 
@@ -157,7 +156,10 @@ def _without_text_none(value: Any) -> Any:
 def _problems(errors: Sequence[Any]) -> Iterator[str]:
     """Say in one line each what is wrong, where, and what would be right."""
     for error in errors:
-        location = [part for part in error["loc"] if not _is_branch(part)]
+        *above, last = error["loc"] or ("the file",)
+        location = [part for part in above if not _is_branch(part)]
+        if error["type"] == "extra_forbidden" or not _is_branch(last):  # a key may look like one
+            location.append(last)
         path = _line(".".join(map(str, location))) or "the file"
         if error["type"] == "extra_forbidden":
             yield f"{path}: unknown key. {_advice(location)}"

@@ -18,6 +18,7 @@ from xdeepr.legacy.layouts import Layout
 from xdeepr.legacy.places import Place, find_place
 from xdeepr.legacy.reading import check_size, load_weights, unet_name
 from xdeepr.legacy.schedulers import read_diffusion
+from xdeepr.networks.bounded import bounded
 from xdeepr.networks.published_unet import PublishedUNet
 from xdeepr.normalization import Normalization
 
@@ -197,7 +198,9 @@ def _normalization(
 def _network(config: dict[str, Any], layout: Layout) -> PublishedUNet:
     """Return the network with its weights."""
     try:
-        with torch.device("meta"):  # an absurd configuration costs no memory
+        # an absurd configuration costs no memory, and little time
+        size = layout.weights.stat().st_size
+        with torch.device("meta"), bounded(tensors=size // 32, numbers=size // 2):
             check_size(layout.weights, PublishedUNet(**config).state_dict())
         network = PublishedUNet(**config)
     except CheckpointError:

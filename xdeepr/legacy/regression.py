@@ -10,6 +10,7 @@ import numpy as np
 
 from xdeepr import cf
 from xdeepr.card import Quantity
+from xdeepr.card_checks import FACTORS
 from xdeepr.covariates import covariates_on, describe_covariates
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.legacy.cards import find_scale, make_card, single, unscaled
@@ -18,6 +19,7 @@ from xdeepr.legacy.given import Given
 from xdeepr.legacy.layouts import Layout
 from xdeepr.legacy.places import Place, find_place
 from xdeepr.legacy.reading import load_weights
+from xdeepr.networks.bounded import MOST_WINDOW, bounded
 from xdeepr.networks.registry import network_class
 from xdeepr.normalization import Normalization
 
@@ -58,6 +60,11 @@ def regression_model(layout: Layout, given: Given, name: str) -> Downscaler:
 
     config = _config(layout)
     factor, context = config["factor"], config["context"]
+    if not FACTORS[0] <= factor <= FACTORS[1]:
+        raise CheckpointError(
+            f"{layout.file} is of a network for ×{factor}: xdeepr downscales by {FACTORS[0]} to"
+            f" {FACTORS[1]}."
+        )
     if given.factor not in (None, factor):
         raise OptionError(
             f"factor={given.factor}: {layout.file} is of a network for ×{factor}. Leave factor out."
@@ -117,7 +124,8 @@ def _check_sizes(layout: Layout) -> None:
     for key, value in layout.config.items():
         for number in value if isinstance(value, list) else [value]:
             whole = isinstance(number, int) and not isinstance(number, bool)
-            if whole and not -MOST_CELLS <= number <= MOST_CELLS:
+            most = MOST_WINDOW if key == "window_size" else MOST_CELLS
+            if whole and not -most <= number <= most:
                 raise CheckpointError(
                     f"{layout.file}: {key} is {value!r}, larger than any network's: {AGAIN}."
                 )
@@ -140,11 +148,15 @@ def _fewest_weights(layout: Layout) -> int:
     config = layout.config
     if layout.kind == "conv-baseline":
         widths = config.get("upblock_channels", [64, 32])
-        return 9 * prod(widths) if all(isinstance(n, int) for n in widths) else 0
+        return 9 * prod(widths) if _are_whole(widths) else 0
     width, depths = config.get("embed_dim", 180), config.get("depths", [6] * 6)
-    if not isinstance(width, int) or not all(isinstance(n, int) for n in depths):
+    if not isinstance(width, int) or not _are_whole(depths):
         return 0
     return 4 * width**2 * sum(depths)
+
+
+def _are_whole(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(n, int) for n in values)
 
 
 def _require(layout: Layout, given: Given, config: dict[str, Any]) -> None:
@@ -211,8 +223,11 @@ def _covariates(given: Given, count: int, place: Place) -> tuple[tuple[Quantity,
 
 def _network(name: str, config: dict[str, Any], layout: Layout) -> nn.Module:
     """Return the network with its weights."""
+    size = layout.weights.stat().st_size
     try:
-        network = network_class(name)(**config)
+        # a number takes two bytes at least, and a tensor its name and place beside them
+        with bounded(tensors=size // 32, numbers=size // 2):
+            network = network_class(name)(**config)
     except ModuleNotFoundError:  # a library that is not installed is not the checkpoint's fault
         raise
     except Exception as error:  # libraries refuse configurations with errors of many kinds

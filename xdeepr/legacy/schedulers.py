@@ -78,7 +78,7 @@ def read_diffusion(source: str | os.PathLike[str] | Mapping[str, Any]) -> Diffus
         schedule = _schedule(full)
         sampler = Sampler(name, None, options)
         levels = as_schedule(schedule)
-    except OptionError as error:
+    except (OptionError, TypeError, ArithmeticError, ValueError) as error:  # of the wrong kind
         raise CheckpointError(f"{file}: {error}") from None
     return Diffusion(
         sigma_data=1.0,

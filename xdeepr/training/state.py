@@ -163,9 +163,11 @@ def _check_whole(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: A
         moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameter.shape)
         for name, shape in {"step": torch.Size(()), **moments}.items():
             wanted[f"optimizer/{index}/{name}"] = shape
+    used = {key.rpartition("/")[0] for key in tensors}
     for key in sorted(set(wanted) ^ set(tensors)):
-        # a parameter that was never used has no moments
-        if key in tensors or not key.startswith("optimizer/"):
+        # a parameter that was never used has no moments, neither the one nor the other
+        unused = key.startswith("optimizer/") and key.rpartition("/")[0] not in used
+        if key in tensors or not unused:
             raise ValueError(f"the tensor {key!r} is missing or not known")
     for key, tensor in tensors.items():
         if tensor.shape != wanted[key]:
@@ -179,7 +181,7 @@ def _check_whole(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: A
             raise TypeError(f"{key} is {value!r}")
     if progress["step"] < 0 or progress["stale"] < 0 or not progress["elapsed"] >= 0:
         raise ValueError("the run has made less than no steps")
-    if not all(isinstance(entry, dict) for entry in progress["curve"]):
+    if not all(isinstance(e, dict) and isinstance(e.get("step"), int) for e in progress["curve"]):
         raise TypeError("the training curve is no list of evaluations")
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import xarray as xr
 
 from xdeepr.errors import DataUnavailableError, OptionError
+from xdeepr.io.journal import is_unfinished
 
 NETCDF, ZARR, GRIB = (".nc", ".nc4"), (".zarr",), (".grib", ".grib2", ".grb", ".grb2")
 """Endings of the names of files that are written (the first two) and read."""
@@ -35,7 +36,7 @@ def open_file(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     DataUnavailableError
-        If there is no such file, or it cannot be read.
+        If there is no such file, it cannot be read, or it is a zarr store that is not finished.
 
     Examples
     --------
@@ -44,13 +45,19 @@ def open_file(path: str | os.PathLike[str]) -> xr.Dataset:
     path = Path(path)
     if not path.exists():
         raise DataUnavailableError(f"{path} does not exist: check the name and the folder.")
+    if path.is_dir() and is_unfinished(path):
+        raise DataUnavailableError(
+            f"{path} is not finished: wait for the run that writes it, or run the same command"
+            " again, which goes on where it stopped. To look at the part that is there, use"
+            f" xr.open_zarr({str(path)!r})."
+        )
     # cfgrib would write an index beside the data, which may be a shared, read-only folder.
     options: dict[str, Any] = (
         {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}} if path.suffix in GRIB else {}
     )
     try:
         return xr.open_dataset(path, chunks="auto", **options)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ArithmeticError, ImportError) as error:
         raise DataUnavailableError(
             f"{path} cannot be read as netCDF, zarr or GRIB ({error}): is it whole, and is the"
             " library for its format installed (pip install 'xdeepr[grib,zarr]')?"
@@ -175,6 +182,31 @@ def progress_bar(text: str | None) -> AbstractContextManager[Any]:
     from tqdm.dask import TqdmCallback
 
     return TqdmCallback(desc=text, unit="task", mininterval=0.5)
+
+
+@contextmanager
+def region_bar(text: str | None, total: int) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar over the regions of a result, or nothing for no text.
+
+    Parameters
+    ----------
+    text : str or None
+        What is being done.
+    total : int
+        Number of regions.
+
+    Yields
+    ------
+    callable
+        To be told how many are done.
+    """
+    if text is None:
+        yield lambda done: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=text, unit="region") as bar:
+        yield lambda done: bar.update(done - bar.n)
 
 
 def _to_zarr(ds: xr.Dataset, path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Prepare a result for being written in parts: what is a field, and where its blocks end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+
+from xdeepr.errors import OptionError
+from xdeepr.io.identity import clean_encodings, split_variables
+from xdeepr.io.regions import Field
+
+
+def loaded(ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+    """Return a dataset with all but the fields in memory, and the names of the fields.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result.
+
+    Returns
+    -------
+    (xarray.Dataset, list of str)
+    """
+    fields, rest = split_variables(ds)
+    small = ds[[name for name in rest if ds[name].chunks is not None]].compute()
+    coords = {n: small[n].variable for n in small.coords if n in rest and ds[n].chunks}
+    others = {n: small[n].variable for n in small.data_vars}
+    return clean_encodings(ds.assign_coords(coords).assign(others)), fields
+
+
+def check_encoding(ds: xr.Dataset, encoding: Mapping[str, Any]) -> None:
+    """Refuse encodings of variables that are not there.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result.
+    encoding : mapping
+        Name of a variable -> encoding.
+
+    Raises
+    ------
+    OptionError
+        If a name is unknown.
+    """
+    unknown = sorted(set(encoding) - set(map(str, ds.variables)))
+    if unknown:
+        names = ", ".join(map(str, ds.variables))
+        raise OptionError(f"encoding: there is no variable {unknown[0]!r}, only {names}.")
+
+
+def aligned(
+    ds: xr.Dataset, names: Sequence[str], units: Mapping[str, tuple[int, ...]]
+) -> list[Field]:
+    """Return fields in blocks that cover whole files.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result.
+    names : sequence of str
+        Names of the fields.
+    units : mapping
+        Name of a field -> shape of what lies in one file.
+
+    Returns
+    -------
+    list of Field
+    """
+    fields = []
+    for name in names:
+        array = ds[name].data
+        uneven = {
+            axis: unit
+            for axis, (sizes, unit) in enumerate(zip(array.chunks, units[name], strict=True))
+            if any(size % unit for size in sizes[:-1])
+        }
+        fields.append(Field(name, tuple(map(str, ds[name].dims)), array.rechunk(uneven)))
+    return fields
+
+
+def slowest(ds: xr.Dataset) -> list[str]:
+    """Return the dimensions of time: what is computed for one time shares its inputs.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result.
+
+    Returns
+    -------
+    list of str
+    """
+    return [str(d) for d in ds.dims if d in ds.coords and holds_times(ds[d])]
+
+
+def holds_times(coord: xr.DataArray) -> bool:
+    """Say whether a coordinate holds times, of any calendar.
+
+    Parameters
+    ----------
+    coord : xarray.DataArray
+        A coordinate.
+
+    Returns
+    -------
+    bool
+    """
+    if coord.dtype.kind == "O" and coord.size:
+        return hasattr(coord.values.flat[0], "calendar")
+    return coord.dtype.kind == "M"

@@ -1,0 +1,176 @@
+"""Where the blocks of a field go: chunks of a zarr array, or one file each.
+
+A target is sent to the workers, which write; the process that leads the run asks it which files a
+block is in, to force them to disk and to see whether they are still there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+PARTIAL = ".partial"
+"""Ending of files that are being written, by us and by zarr; a killed process leaves them."""
+
+WAITING = 32
+"""Threads that wait for the disk."""
+
+
+class Target(Protocol):
+    """What the blocks of one field are written to."""
+
+    def write(self, place: tuple[slice, ...], block: np.ndarray) -> None:
+        """Write a block.
+
+        Parameters
+        ----------
+        place : tuple of slice
+            Its place in the field.
+        block : numpy.ndarray
+            Values.
+        """
+
+    def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
+        """Return the files that a block is in.
+
+        Parameters
+        ----------
+        place : tuple of slice
+            Its place in the field.
+
+        Yields
+        ------
+        pathlib.Path
+        """
+
+
+@dataclass(frozen=True)
+class ZarrTarget:
+    """An array of a zarr store.
+
+    Parameters
+    ----------
+    store : str
+        Folder of the store.
+    name : str
+        Name of the array.
+    unit : tuple of int
+        Shape of what lies in one file: a shard, or else a chunk.
+    dims : tuple of str
+        Dimensions.
+    packing : mapping
+        Encoding that changes numbers; empty for none.
+    session : str
+        Tells stores apart that were made anew under the same name.
+    """
+
+    store: str
+    name: str
+    unit: tuple[int, ...]
+    dims: tuple[str, ...]
+    packing: Mapping[str, Any] = field(default_factory=dict)
+    session: str = ""
+
+    def write(self, place: tuple[slice, ...], block: np.ndarray) -> None:
+        """Write a block that covers whole files; see :class:`Target`."""
+        if self.packing:
+            from xarray.backends.zarr import encode_zarr_variable
+
+            variable = xr.Variable(self.dims, block, encoding=dict(self.packing))
+            block = np.asarray(encode_zarr_variable(variable, name=self.name).values)
+        _open_array(self.store, self.name, self.session)[place] = block
+
+    def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
+        """Return the files that a block is in; see :class:`Target`."""
+        spans = (
+            range(s.start // size, -(-s.stop // size))
+            for s, size in zip(place, self.unit, strict=True)
+        )
+        for index in product(*spans):
+            yield Path(self.store, self.name, "c", *map(str, index))
+
+
+@lru_cache(maxsize=64)
+def _open_array(store: str, name: str, session: str) -> Any:
+    """Return an array; chunks that hold the fill value only are written like all others."""
+    import zarr
+
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(store, path=name, mode="r+")
+
+
+@dataclass(frozen=True)
+class SpoolTarget:
+    """A folder with one file for each block, for formats that take one writer only.
+
+    Parameters
+    ----------
+    folder : str
+        Where to write.
+    """
+
+    folder: str
+
+    def write(self, place: tuple[slice, ...], block: np.ndarray) -> None:
+        """Write a block under another name and rename it; see :class:`Target`."""
+        (file,) = self.files(place)
+        scratch = file.with_suffix(f".{os.getpid()}-{id(block)}{PARTIAL}")
+        try:
+            with scratch.open("wb") as stream:
+                np.save(stream, block)
+            os.replace(scratch, file)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+
+    def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
+        """Return the file of a block; see :class:`Target`."""
+        yield Path(self.folder, "-".join(["block", *(str(s.start) for s in place)]) + ".npy")
+
+
+def force_to_disk(files: Iterable[Path], root: Path, pool: Executor | None = None) -> None:
+    """Wait until files, and their names, have reached the disk.
+
+    Parameters
+    ----------
+    files : iterable of pathlib.Path
+        Below `root`.
+    root : pathlib.Path
+        Folders up to here are forced as well.
+    pool : concurrent.futures.Executor, optional
+        Threads to wait in. Asked for many files at a time, a disk takes them ten times as fast as
+        one by one.
+    """
+    files = list(files)
+    folders: set[Path] = set()
+    for file in files:
+        for folder in file.parents:
+            folders.add(folder)
+            if folder == root:
+                break
+    with nullcontext(pool) if pool else ThreadPoolExecutor(WAITING) as threads:
+        list(threads.map(_force, files))
+        list(threads.map(_force_folder, folders))
+
+
+def _force(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _force_folder(path: Path) -> None:
+    with suppress(OSError):  # not every system forces folders
+        _force(path)
