@@ -96,8 +96,10 @@ def fuse(
     weights = [w.to(x) for w in tile_weights(block, plan)]
     jobs = [(sample, number) for sample in range(x.shape[0]) for number in range(len(windows))]
     out = torch.zeros_like(x)
-    for first in range(0, len(jobs), batch_size):
-        batch = jobs[first : first + batch_size]
+    # even batches: 36 tiles in batches of 16 are three of 12, not two of 16 and a slow one of 4
+    size = -(-len(jobs) // -(-len(jobs) // batch_size))
+    for first in range(0, len(jobs), size):
+        batch = jobs[first : first + size]
         places = [(sample, windows[number]) for sample, number in batch]
         tiles = torch.stack([x[sample][:, y, x_] for sample, (y, x_) in places])
         for result, (sample, number) in zip(function(tiles, places), batch, strict=True):
