@@ -203,11 +203,11 @@ class TestRelate:
         assert relate(grid_of(lr), grid_of(hr)) == (2, (0, 0, 0, 0))
 
     def test_shifted_cells(self) -> None:
-        with pytest.raises(GridError, match=r"does not nest.*'lat'.*off by 0\.4.*Regrid"):
+        with pytest.raises(GridError, match=r"does not nest.*'lat'.*off by 0\.4.*deepr\.nest"):
             relate(self.LR(), self.hr(42.125 + 0.1, 3.125))
 
     def test_no_whole_factor(self) -> None:
-        with pytest.raises(GridError, match=r"does not nest.*2\.5 HR cells.*Regrid"):
+        with pytest.raises(GridError, match=r"does not nest.*2\.5 HR cells.*deepr\.nest"):
             relate(self.LR(), self.hr(42.2, 3.2, step=0.4))
 
     @pytest.mark.parametrize("step", [1.0, 0.1])

@@ -124,7 +124,7 @@ def shifted(ds: xr.Dataset, **by: float) -> xr.Dataset:
             r"calendars differ.*convert_calendar",
         ),
         (lambda lr, hr: (lr, hr.isel(time=0)), AxisError, r"labels have no time dimension"),
-        (lambda lr, hr: (lr, shifted(hr, latitude=0.1)), GridError, r"does not nest.*Regrid"),
+        (lambda lr, hr: (lr, shifted(hr, latitude=0.1)), GridError, r"does not nest.*deepr\.nest"),
         (
             lambda lr, hr: (lr.isel(longitude=slice(2, 9)), hr),
             GridError,

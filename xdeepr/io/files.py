@@ -87,7 +87,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
     if path.suffix not in NETCDF + ZARR:
         raise OptionError(
             f"{path} has the ending {path.suffix!r}, which does not tell the format: use .nc for"
-            " netCDF or .zarr."
+            " netCDF or .zarr; for a folder of netCDF files, write_periods or --period."
         )
     if path.exists() and not overwrite:
         raise OptionError(
