@@ -54,7 +54,14 @@ def run(command: str) -> int:
 def started(command: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     program = [sys.executable, "-m", "xdeepr", *command.split()]
-    return subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        program, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=_heed_ctrl_c
+    )
+
+
+def _heed_ctrl_c() -> None:
+    """Shells let what they run in the background ignore it, and tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def stopped(command: str, journal: str, number: int) -> tuple[int, str]:
