@@ -25,6 +25,9 @@ from xdeepr.io.stores import _Job
 LOG = "log"
 """File in which blocks are noted once they are computed."""
 
+WAIT = "wait"
+"""File that keeps blocks from being done as long as it is there."""
+
 LIMIT = "limit"
 """File with the number of blocks after which the computation ends in an error."""
 
@@ -92,6 +95,8 @@ def slowly(out: xr.Dataset, folder: Path, seconds: float) -> xr.Dataset:
 
 def _slow(block: np.ndarray, name: str, folder: str, seconds: float, block_info: Any = None) -> Any:
     time.sleep(seconds)
+    while Path(folder, WAIT).exists():
+        time.sleep(0.01)
     limit = Path(folder, LIMIT)
     if limit.exists() and computed(Path(folder)).total() >= int(limit.read_text()):
         raise Stop

@@ -17,7 +17,7 @@ import xarray as xr
 
 from tests.io.cases import files
 from xdeepr.cli import main
-from xdeepr.io import is_unfinished
+from xdeepr.io import is_unfinished, open_file
 from xdeepr.io.journal import DONE, FOLDER, read_numbers
 from xdeepr.synthetic import SyntheticClimate
 
@@ -125,7 +125,7 @@ def test_sigterm_with_periods_and_with_one_file(here: Path) -> None:
     assert line.endswith("run the same command again to go on; 0 of 2 files in out are whole")
     assert not [*here.glob("out/*.nc")]
     assert run(command) == 0
-    written = xr.open_mfdataset("out/*.nc", data_vars="minimal", coords="minimal")
+    written = open_file("out")
     expected = xr.open_dataset("lr.nc").deepr.downscale("tiny", members=10, seed=7, batch_size=10)
     xr.testing.assert_equal(written["t2m"].compute(), expected["t2m"].compute())
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from tests.io.cases import coarse, computed, fine, kill_at, limited, run_zarr, slowly, start
+from tests.io.cases import WAIT, coarse, computed, fine, kill_at, limited, run_zarr, slowly, start
 from xdeepr.errors import OutputError
 from xdeepr.io import locking, write_periods, write_zarr
-from xdeepr.io.journal import FOLDER, LOCK
+from xdeepr.io.journal import FOLDER, LOCK, RECORD
 from xdeepr.io.locking import locked
 
 
@@ -140,15 +140,17 @@ def test_half_a_lock_file_locks_nothing(file: Path) -> None:
 def test_two_runs_on_one_store(tmp_path: Path) -> None:
     """In processes of their own: the second is refused, the first is not disturbed."""
     coarse().to_netcdf(tmp_path / "lr.nc")
-    path = tmp_path / "out.zarr"
-    first = start(run_zarr, tmp_path, path, "2021-07-01T00:00:00Z", 0.2)
-    while not computed(tmp_path):
+    path, wait = tmp_path / "out.zarr", tmp_path / WAIT
+    wait.touch()
+    first = start(run_zarr, tmp_path, path, "2021-07-01T00:00:00Z", 0.0)
+    out = slowly(fine(xr.open_dataset(tmp_path / "lr.nc", chunks={"time": 5})), tmp_path, 0.0)
+    while not (path / FOLDER / RECORD).exists():
         assert first.is_alive()
         time.sleep(0.01)
-    out = slowly(fine(xr.open_dataset(tmp_path / "lr.nc", chunks={"time": 5})), tmp_path, 0.2)
     for overwrite in (False, True):
         with pytest.raises(OutputError, match=f"is being written by process {first.pid}"):
             write_zarr(out, path, overwrite=overwrite)
+    wait.unlink()
     first.join()
     assert first.exitcode == 0
     assert computed(tmp_path).total() == 24

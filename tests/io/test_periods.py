@@ -19,8 +19,8 @@ from tests.io.cases import (
     slowly,
     start,
 )
-from xdeepr.errors import OptionError, OutputError
-from xdeepr.io import is_unfinished, write_periods
+from xdeepr.errors import DataUnavailableError, OptionError, OutputError
+from xdeepr.io import is_unfinished, open_file, write_periods
 from xdeepr.io.journal import FOLDER
 
 NAMES = ["t2m-ws_2021-06.nc", "t2m-ws_2021-07.nc"]
@@ -53,8 +53,9 @@ def test_the_files_hold_the_result(out, tmp_path: Path, period, labels: list[str
         assert {k: part.attrs[k] for k in out.attrs} == out.attrs
         for name in ("t2m", "time", "latitude", "latitude_bnds"):
             assert part[name].attrs == out[name].attrs
-    whole = xr.concat(parts, "time", data_vars="minimal")
-    xr.testing.assert_equal(whole, out.compute())
+    with open_file(tmp_path / "out") as whole:
+        xr.testing.assert_equal(whole.compute(), out.compute())
+        assert whole["t2m"].chunks
 
 
 def test_encodings_and_kinds_of_numbers(out: xr.Dataset, tmp_path: Path) -> None:
@@ -122,6 +123,7 @@ def test_files_of_another_run_are_refused_or_replaced(out: xr.Dataset, tmp_path:
     with pytest.raises(OptionError, match="exists already, and resume is off"):
         write_periods(out, tmp_path, resume=False)
     assert files(tmp_path) == before
+    assert not is_unfinished(tmp_path)
     write_periods(other, tmp_path, overwrite=True)
     for name in NAMES:
         with xr.open_dataset(tmp_path / name) as found:
@@ -147,6 +149,8 @@ def test_jobs_for_parts_share_a_folder(out: xr.Dataset, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="on purpose"):
         write_periods(broken, tmp_path)
     assert is_unfinished(tmp_path)
+    with pytest.raises(DataUnavailableError, match="is not finished"):
+        open_file(tmp_path)
     write_periods(june, tmp_path)
     assert [p.name for p in tmp_path.iterdir() if p.name != FOLDER] == [NAMES[0]]
     with pytest.raises(OutputError, match="of another run that is not finished"):

@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import psutil
 import pytest
 import xarray as xr
 
-from tests.io.cases import blocks_done, coarse, computed, files, fine, job_of, slowly
+from tests.io.cases import (
+    blocks_done,
+    coarse,
+    computed,
+    files,
+    fine,
+    job_of,
+    run_zarr,
+    slowly,
+    start,
+)
 from xdeepr.errors import OutputError
 from xdeepr.io import is_unfinished, regions, write_periods, write_zarr
 
@@ -55,6 +66,21 @@ def test_processes(out: xr.Dataset, whole: dict[str, bytes], tmp_path: Path) -> 
     xr.testing.assert_equal(
         xr.open_dataset(tmp_path / "out/t2m-ws_2021-07.nc"), out.sel(time="2021-07").compute()
     )
+
+
+@pytest.mark.slow
+def test_processes_end_with_a_run_that_is_killed(out: xr.Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "out.zarr"
+    date = out.attrs["history"].split(" ")[0]
+    run = start(run_zarr, tmp_path, path, date, 0.05, scheduler="processes")
+    while computed(tmp_path).total() < 4:
+        assert run.is_alive()
+        time.sleep(0.01)
+    children = psutil.Process(run.pid).children()
+    run.kill()
+    assert len(children) >= 2
+    gone, _ = psutil.wait_procs(children, timeout=60)
+    assert len(gone) == len(children)
 
 
 @pytest.fixture

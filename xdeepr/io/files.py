@@ -14,7 +14,7 @@ from typing import Any
 import xarray as xr
 
 from xdeepr.errors import DataUnavailableError, OptionError
-from xdeepr.io.journal import is_unfinished
+from xdeepr.io.journal import METADATA, is_unfinished
 
 NETCDF, ZARR, GRIB = (".nc", ".nc4"), (".zarr",), (".grib", ".grib2", ".grb", ".grb2")
 """Endings of the names of files that are written (the first two) and read."""
@@ -26,7 +26,7 @@ def open_file(path: str | os.PathLike[str]) -> xr.Dataset:
     Parameters
     ----------
     path : path-like
-        The file, or the folder of a zarr store.
+        The file, the folder of a zarr store, or a folder of netCDF files of periods.
 
     Returns
     -------
@@ -36,7 +36,8 @@ def open_file(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     DataUnavailableError
-        If there is no such file, it cannot be read, or it is a zarr store that is not finished.
+        If there is no such file, it cannot be read, or it is a zarr store or a folder of periods
+        that is not finished.
 
     Examples
     --------
@@ -48,20 +49,38 @@ def open_file(path: str | os.PathLike[str]) -> xr.Dataset:
     if path.is_dir() and is_unfinished(path):
         raise DataUnavailableError(
             f"{path} is not finished: wait for the run that writes it, or run the same command"
-            " again, which goes on where it stopped. To look at the part that is there, use"
-            f" xr.open_zarr({str(path)!r})."
+            " again, which goes on where it stopped. To look at the part that is there, open it"
+            " with xarray itself."
         )
     # cfgrib would write an index beside the data, which may be a shared, read-only folder.
     options: dict[str, Any] = (
         {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}} if path.suffix in GRIB else {}
     )
     try:
+        if files := _periods(path):
+            return xr.open_mfdataset(files, chunks="auto", **_JOINED)
         return xr.open_dataset(path, chunks="auto", **options)
     except (OSError, ValueError, TypeError, ArithmeticError, ImportError) as error:
         raise DataUnavailableError(
             f"{path} cannot be read as netCDF, zarr or GRIB ({error}): is it whole, and is the"
             " library for its format installed (pip install 'xdeepr[grib,zarr]')?"
         ) from error
+
+
+_JOINED: dict[str, Any] = {
+    "data_vars": "minimal",
+    "coords": "minimal",
+    "compat": "override",
+    "join": "exact",
+    "combine_attrs": "override",
+}
+"""How files of periods become one dataset: along time, the rest from the first of them."""
+
+
+def _periods(path: Path) -> list[Path]:
+    """Return the netCDF files of a folder that is no zarr store."""
+    store = path.suffix in ZARR or any((path / name).exists() for name in (METADATA, ".zgroup"))
+    return [] if store or not path.is_dir() else sorted(path.glob("*.nc"))
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

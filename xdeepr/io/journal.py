@@ -126,6 +126,7 @@ class Journal:
         self.done = {n for n in read_numbers(folder / DONE) if n < total}
         # what somebody has deleted is made again
         self.done -= {n for n in self.done if not all(f.is_file() for f in files(n))}
+        self._guard = threading.Lock()
 
     @property
     def missing(self) -> list[int]:
@@ -154,15 +155,15 @@ class Journal:
         end_sessions(self.folder)
         folder = self.folder / f"session-{uuid.uuid4().hex[:12]}"
         folder.mkdir(parents=True)
-        least, most = _PAUSES
-        notes, stop, failure = _Notes(folder), threading.Event(), list[OSError]()
+        self._notes, stop, failure = _Notes(folder), threading.Event(), list[OSError]()
 
         def follow(pool: Executor) -> None:
+            least, most = _PAUSES
             pause = least
             try:
                 while not stop.wait(pause):
                     pause = min(1.5 * pause, most)
-                    if self._enter(notes.new(), pool):
+                    if self._catch_up(pool):
                         pause = least
                         seen(len(self.done))
             except OSError as error:
@@ -182,13 +183,23 @@ class Journal:
                 stop.set()
                 thread.join()
                 with suppress(OSError):  # the disk may be full: then less is done
-                    self._enter(notes.new(), pool)
+                    self._catch_up(pool)
                     seen(len(self.done))
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def look(self) -> list[int]:
+        """Enter what workers have noted so far and return what is missing; during a session."""
+        self._catch_up()
+        return self.missing
 
     def enter_all(self) -> None:
         """Enter all regions: the workers have written them, whether their notes are seen or not."""
         self._enter(set(range(self.total)))
+
+    def _catch_up(self, pool: Executor | None = None) -> bool:
+        """Enter what was noted since the last time; by one thread at a time."""
+        with self._guard:
+            return self._enter(self._notes.new(), pool)
 
     def _enter(self, numbers: set[int], pool: Executor | None = None) -> bool:
         """Force new regions to disk and enter them; say whether there were any."""

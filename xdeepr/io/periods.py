@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -111,19 +111,16 @@ def write_periods(
         raise OptionError(f"{folder} must be a folder: it gets one file for each {period}.")
     job = _Job.of(ds, folder, period, name, encoding or {}, identity)
     place = folder / FOLDER / digest(job.identity)
-    with locked(place / LOCK, folder):
-        job = _begin(job, place, resume=resume, overwrite=overwrite)
-        for number, file in enumerate(job.files):
-            if _state(job, number) != "whole":
-                text = progress and f"{progress} {file.stem} ({number + 1}/{len(job.files)})"
-                try:
-                    _write(job, number, place, text)
-                except BaseException as error:
-                    error.add_note(f"{number} of {len(job.files)} files in {folder} are whole")
-                    raise
-        clear(place)
-    with suppress(OSError):  # another run is not finished
-        (folder / FOLDER).rmdir()
+    try:
+        with locked(place / LOCK, folder):
+            job = _begin(job, place, resume=resume, overwrite=overwrite)
+            for number in range(len(job.files)):
+                if _state(job, number) != "whole":
+                    _write(job, number, place, progress)
+            clear(place)
+    finally:
+        with suppress(OSError):  # not empty: this run, or another, is not finished
+            (folder / FOLDER).rmdir()
     return list(job.files)
 
 
@@ -280,6 +277,7 @@ def _settle_others(job: _Job, place: Path, *, overwrite: bool) -> None:
 def _write(job: _Job, number: int, place: Path, progress: str | None) -> None:
     """Compute a period and make its file."""
     file, part = list(job.files)[number], job.part(number)
+    bar = progress and f"{progress} {file.stem} ({number + 1}/{len(job.files)})"
     fields = [Field(n, tuple(map(str, part[n].dims)), part[n].data) for n in job.fields]
     partition = Partition.of(fields, [job.dim])
     spool = place / file.stem
@@ -294,7 +292,11 @@ def _write(job: _Job, number: int, place: Path, progress: str | None) -> None:
 
     end_sessions(spool)
     journal = Journal(spool, spool, len(partition), files)
-    with accounted(journal, file), region_bar(progress, journal.total) as seen:
+    with (
+        _counted(job, number),
+        accounted(journal, file),
+        region_bar(bar, journal.total) as seen,
+    ):
         compute(fields, targets, partition, journal, seen)
         scratch = place / file.name
         try:
@@ -304,6 +306,17 @@ def _write(job: _Job, number: int, place: Path, progress: str | None) -> None:
     os.replace(scratch, file)
     force_to_disk([file], file.parent)
     shutil.rmtree(spool, ignore_errors=True)
+
+
+@contextmanager
+def _counted(job: _Job, number: int) -> Iterator[None]:
+    """Say how many files are whole when a run ends early."""
+    try:
+        yield
+    except BaseException as error:
+        folder = next(iter(job.files)).parent
+        error.add_note(f"{number} of {len(job.files)} files in {folder} are whole")
+        raise
 
 
 def _put_together(

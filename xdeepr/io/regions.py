@@ -6,10 +6,12 @@ all fields of the result together. So no block is computed twice and no file is 
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise, product
@@ -18,8 +20,11 @@ from typing import Any
 
 import dask
 import dask.array as da
+import dask.multiprocessing
+import dask.threaded
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
+from dask.system import CPU_COUNT
 
 from xdeepr.errors import OutputError
 from xdeepr.io.journal import Journal, Session
@@ -27,6 +32,10 @@ from xdeepr.io.targets import Target
 
 ATTEMPTS = 3
 """How often in a row all workers may be lost without a region done in between."""
+
+REGIONS, SECONDS, MOST_BYTES = 16, 60.0, 2**32
+"""Regions that each worker gets at a time, which become more until they take so many seconds or
+hold so many bytes. Between two lots, workers wait for the last of them."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,14 @@ class Field:
         Its dimensions.
     array : dask.array.Array
         Its values, in blocks that cover whole files.
+    computed : tuple of tuple of int, optional
+        Sizes of the blocks in which they are computed, where those are others.
     """
 
     name: str
     dims: tuple[str, ...]
     array: da.Array
+    computed: tuple[tuple[int, ...], ...] | None = None
 
     @cached_property
     def edges(self) -> tuple[tuple[int, ...], ...]:
@@ -87,8 +99,10 @@ class Partition:
         """
         edges: dict[str, set[int]] = {}
         for field in fields:
-            for dim, own in zip(field.dims, field.edges, strict=True):
-                edges[dim] = edges.get(dim, set(own)) & set(own)
+            computed = field.computed or field.array.chunks
+            for dim, own, sizes in zip(field.dims, field.edges, computed, strict=True):
+                uncut = {0, *accumulate(sizes)} & {*own}
+                edges[dim] = edges.get(dim, uncut) & uncut
         order = [*(d for d in first if d in edges), *(d for d in edges if d not in first)]
         return cls({dim: tuple(sorted(edges[dim])) for dim in order})
 
@@ -155,6 +169,9 @@ def compute(
 ) -> None:
     """Compute and write all regions that are not done, with whatever scheduler dask has.
 
+    They are given to it in order, some at a time: enough to keep all workers busy, and few enough
+    that the whole result is never in memory, nor all of its tasks with the scheduler.
+
     Parameters
     ----------
     fields : sequence of Field
@@ -174,27 +191,61 @@ def compute(
         If the file system refuses, or workers are lost again and again.
     """
     seen(len(journal.done))
-    attempts = 0
-    while missing := journal.missing:
-        with journal.session(seen) as session, _tied_processes():
+    todo, attempts = journal.missing, 0
+    size = sum(f.array.nbytes for f in fields) / max(len(partition), 1)
+    pace = Pace(size)
+    with journal.session(seen) as session, closing(_Processes()) as processes:
+        while todo:
+            numbers = todo[: pace.regions]
+            graph = _graph(fields, targets, partition, session, numbers)
             try:
-                _graph(fields, targets, partition, session, missing).compute()
+                with pace, processes.used():
+                    graph.compute()
             except Exception as error:
                 if not _lost_workers(error):
                     raise
-                lost: Exception | None = error
+                processes.close()
+                before, todo = len(todo), journal.look()
+                attempts = attempts + 1 if len(todo) == before else 0
+                if attempts >= ATTEMPTS:
+                    raise _gave_up(attempts, error) from error
             else:
-                lost = None
-        if lost is None:
-            journal.enter_all()
-        elif len(journal.missing) < len(missing):
-            attempts = 0
-        elif (attempts := attempts + 1) >= ATTEMPTS:
-            raise OutputError(
-                f"dask has lost its workers {attempts} times without a region done ({lost}): if it"
-                " is their memory, give them more, or ask for smaller blocks (batch_size=, tile=)."
-            ) from lost
+                todo = todo[len(numbers) :]
+    journal.enter_all()
     seen(len(journal.done))
+
+
+class Pace:
+    """How many regions are computed at a time: those of about a minute.
+
+    Parameters
+    ----------
+    size : float
+        Bytes of a region.
+    """
+
+    def __init__(self, size: float) -> None:
+        workers = _workers()
+        self.most = max(2 * workers, int(MOST_BYTES / max(size, 1)))
+        self.regions = min(REGIONS * workers, self.most)
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        if time.monotonic() - self.start < SECONDS:
+            self.regions = min(2 * self.regions, self.most)
+
+
+def _workers() -> int:
+    """Return how many tasks dask runs at a time."""
+    get = dask.base.get_scheduler() or dask.threaded.get
+    client: Any = getattr(get, "__self__", None)
+    if hasattr(client, "nthreads"):  # of distributed
+        return max(1, sum(client.nthreads().values()))
+    if get is dask.get:
+        return 1
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 
 def _graph(
@@ -205,9 +256,9 @@ def _graph(
     numbers: Sequence[int],
 ) -> Delayed:
     """Return what computes and writes regions: a task for each block, and one for each region."""
-    name = f"xdeepr-write-{session.folder.rpartition('-')[2]}"
+    name = f"xdeepr-write-{session.folder.rpartition('-')[2]}-{numbers[0]}"
     graph: dict[Any, Any] = {}
-    last: list[Any] = []
+    notes = []
     for field in fields:
         graph[f"{name}-to-{field.name}"] = targets[field.name]
     for number in numbers:
@@ -218,13 +269,9 @@ def _graph(
                 source = (field.array.name, *index)
                 graph[key] = (session.write, f"{name}-to-{field.name}", place, source)
                 written.append(key)
-        note = (f"{name}-note", number)
-        graph[note] = (session.note, number, written)
-        # nothing waits for this chain, but dask begins with what its end is furthest from: the
-        # regions are computed in order, while each is noted as soon as it is there
-        graph[link := (f"{name}-after", number)] = (_nothing, [note, *last])
-        last = [link]
-    graph[name] = (_nothing, last)
+        graph[note := (f"{name}-note", number)] = (session.note, number, written)
+        notes.append(note)
+    graph[name] = (_nothing, notes)
     arrays: list[Any] = [field.array for field in fields]
     layers = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
     # as a graph of arrays, whose optimization computes and writes a block in one go
@@ -242,19 +289,50 @@ def _lost_workers(error: Exception) -> bool:
     return isinstance(error, KilledWorker | BrokenProcessPool)
 
 
-def _tied_processes() -> Any:
-    """Let processes that dask starts end with this one, however it ends."""
-    if dask.config.get("multiprocessing.initializer", None) is not None:
-        return nullcontext()
-    return dask.config.set({"multiprocessing.initializer": _end_with_parent})
+def _gave_up(attempts: int, error: Exception) -> OutputError:
+    return OutputError(
+        f"dask has lost its workers {attempts} times without a region done ({error}): if it is"
+        " their memory, give them more, or ask for smaller blocks (batch_size=, tile=)."
+    )
 
 
-def _end_with_parent() -> None:
-    """Watch the parent process from a worker: a killed one cannot send its workers home."""
+class _Processes:
+    """The processes of dask's "processes", kept from one computation to the next.
+
+    dask itself would start new ones each time, which load libraries and model anew.
+    """
+
+    def __init__(self) -> None:
+        self.pool: ProcessPoolExecutor | None = None
+
+    def used(self) -> AbstractContextManager[Any]:
+        """Let dask compute in them while a block runs, if it is set to processes."""
+        mine = dask.base.get_scheduler() is dask.multiprocessing.get
+        if not mine or dask.config.get("pool", None) is not None:
+            return nullcontext()
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(
+                _workers(),
+                mp_context=dask.multiprocessing.get_context(),
+                initializer=_begin_process,
+                initargs=(dask.config.get("multiprocessing.initializer", None),),
+            )
+        return dask.config.set(pool=self.pool)
+
+    def close(self) -> None:
+        """End them, for good or because one has died."""
+        if self.pool is not None:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool = None
+
+
+def _begin_process(initializer: Callable[[], object] | None) -> None:
+    """Set up a worker as dask does, and watch the parent: a killed one sends nobody home."""
     import multiprocessing
     import os
     import threading
 
+    dask.multiprocessing.initialize_worker_process(initializer)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -78,7 +78,8 @@ def aligned(
             for axis, (sizes, unit) in enumerate(zip(array.chunks, units[name], strict=True))
             if any(size % unit for size in sizes[:-1])
         }
-        fields.append(Field(name, tuple(map(str, ds[name].dims)), array.rechunk(uneven)))
+        dims = tuple(map(str, ds[name].dims))
+        fields.append(Field(name, dims, array.rechunk(uneven), array.chunks))
     return fields
 
 
