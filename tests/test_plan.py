@@ -71,3 +71,27 @@ def test_small_domain_is_one_tile():
 def test_bad_sizes_are_refused(options, word):
     with pytest.raises(OptionError, match=word):
         make_plan((100, 100), **options)
+
+
+@given(height=st.integers(8, 60), width=sizes, tile=st.integers(8, 96), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_tiles_go_round_a_closed_domain(height, width, tile, data):
+    """Every column of a core is under as many tiles as if the ring were cut open elsewhere."""
+    overlap = data.draw(st.integers(0, min(tile, height, width) // 2))
+    block = data.draw(st.integers(8, 400))
+    plan = make_plan((height, width), tile=(tile, tile), overlap=overlap, block=block, closed=True)
+    assert sum(plan.chunks[1]) == width
+    ring = {t.start % width for s in plan.x for t in s.tiles}
+    across = {(start + n) % width for start in ring for n in range(plan.tile[1])}
+    assert across == set(range(width))
+    for segment in plan.x:
+        window = segment.window
+        assert window.start <= segment.core.start
+        assert window.stop >= segment.core.stop
+        assert -plan.overhang <= window.start
+        assert window.stop <= width + plan.overhang
+        if tile < width:
+            for column in {segment.core.start, segment.core.stop - 1}:
+                mine = {t.start % width for t in segment.tiles if t.start <= column < t.stop}
+                every = {s for s in ring if (column - s) % width < tile}
+                assert mine == every

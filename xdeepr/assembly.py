@@ -137,7 +137,7 @@ def _computed(model: Model, request: Request) -> da.Array:
         da.concatenate(fields, axis=1) if fields else None,
         _base(model, request),
         _statistics(card, geometry, lr) if card and card.instance else None,
-    )
+    ).around(geometry.overhang)
     times = time_inputs(time, features)
     blocks = list(geometry.plan.blocks())
     block = geometry.hr_block(blocks[0][2])
@@ -176,7 +176,8 @@ def _base(model: Model, request: Request) -> da.Array | None:
 def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[da.Array, Geometry]:
     """Return LR fields with columns from the opposite side beyond both ends of the strip.
 
-    So interpolation, and what the network sees of the LR fields, goes on across the seam.
+    So interpolation, and what the network sees of the LR fields, goes on across the seam. Tiles of
+    a closed plan see as much on the other side as on their own.
 
     Parameters
     ----------
@@ -188,7 +189,7 @@ def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[d
         The LR grid. It may hold some columns twice, at both ends.
     """
     size, around = lr.shape[-1], round(360 / lr_grid.x.step)
-    width = min(max(_WRAP, geometry.context + 1), around)
+    width = max(_WRAP, geometry.context + 1) - (-geometry.overhang // geometry.factor)
     west = np.arange(-width, 0) % around
     east = np.arange(size, size + width) % around
     lr = da.concatenate([lr[..., west], lr, lr[..., east]], axis=-1)
@@ -252,6 +253,7 @@ def _geometry(model: Model, request: Request) -> Geometry:
         tile=(-(-size[0] // scale), -(-size[1] // scale)),
         overlap=overlap // scale,
         block=1024 // scale,
+        closed=_closed(model, request),
     )
     return Geometry(
         plan,
@@ -264,7 +266,19 @@ def _geometry(model: Model, request: Request) -> Geometry:
         scale=scale,
         shape=shape,
         trained=_place(model, request.hr_grid) if card and card.bound else ((0, 0), (0, 0)),
+        overhang=plan.overhang * scale if plan.closed else 0,
     )
+
+
+def _closed(model: Model, request: Request) -> bool:
+    """Whether tiles go on across the seam of the globe."""
+    card, grid = model.card, request.hr_grid
+    if card is None or card.bound or not (request.lr_grid.closed and grid.closed):
+        return False
+    width = grid.shape[1]
+    if card.fixed_size and width <= card.tile[1]:  # a tile that cannot be made wider
+        return False
+    return width == grid.period and width % card.scale == 0
 
 
 def _tile(model: Model, request: Request) -> tuple[tuple[int, int], int]:
@@ -282,7 +296,8 @@ def _tile(model: Model, request: Request) -> tuple[tuple[int, int], int]:
     if overlap is None:
         overlap = min(min(s, n) for s, n in zip(size, shape, strict=True)) // 4
         if card and card.context:  # tiles of whole LR cells need no further cells
-            overlap += (size[0] - overlap) % card.factor
+            cut = 0 if size[0] < shape[0] else 1
+            overlap += (size[cut] - overlap) % card.factor
     return (int(size[0]), int(size[1])), int(overlap)
 
 

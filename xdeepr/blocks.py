@@ -114,6 +114,9 @@ class Geometry:
     trained : tuple, optional
         First LR cell and first HR pixel of this domain, each (y, x), counted from those of the
         domain of the training; for models whose normalization belongs to its pixels.
+    overhang : int
+        Columns of the opposite side that fields on the HR grid hold before the domain's first; for
+        domains that go all the way round the globe.
     """
 
     plan: Plan
@@ -126,6 +129,7 @@ class Geometry:
     scale: int = 1
     shape: tuple[int, int] | None = None
     trained: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    overhang: int = 0
 
     @property
     def hr_shape(self) -> tuple[int, int]:
@@ -154,6 +158,11 @@ class Geometry:
             slice(y.start, min(y.stop, height - fine.y.window.start)),
             slice(x.start, min(x.stop, width - fine.x.window.start)),
         )
+
+    def hr_windows(self, block: Block) -> tuple[Span, Span]:
+        """Return the pixels that a block needs of fields on the HR grid, along y and x."""
+        fine = self.hr_block(block)
+        return fine.y.window, fine.x.window.shift(self.overhang)
 
     def lr_windows(self, block: Block) -> tuple[Span, Span]:
         """Return the LR cells that a block needs, along y and x."""

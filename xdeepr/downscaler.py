@@ -21,7 +21,7 @@ from xdeepr.devices import network_lock
 from xdeepr.interpolation import Method, window
 from xdeepr.networks.calling import Conditions, evaluate
 from xdeepr.noise import NoiseKey, white_noise
-from xdeepr.plan import Block, Plan
+from xdeepr.plan import Block
 from xdeepr.sampling import sample
 from xdeepr.solvers import noise_range
 from xdeepr.tiling import Window, fuse
@@ -261,7 +261,7 @@ class Downscaler:
         """Return the decoded fields, (N, V, H, W), normalized, tile by tile."""
         autoencoder = self.parts["autoencoder"].network
         scale = geometry.scale
-        fine_plan, fine = scaled_plan(geometry.plan, scale), geometry.hr_block(block)
+        fine_plan, fine = geometry.plan.scaled(scale), geometry.hr_block(block)
 
         def on_tiles(tiles: torch.Tensor, places: Sequence[tuple[int, Window]]) -> torch.Tensor:
             cut = [
@@ -343,17 +343,6 @@ def target_statistics(card: Card, statistics: np.ndarray | None) -> np.ndarray |
     if card.target == "residual":
         chosen[:, 0] = 0
     return chosen
-
-
-def scaled_plan(plan: Plan, by: int) -> Plan:
-    """Return a plan in pixels that are `by` times as fine."""
-    return Plan(
-        (plan.shape[0] * by, plan.shape[1] * by),
-        (plan.tile[0] * by, plan.tile[1] * by),
-        plan.overlap * by,
-        tuple(s.scaled(by) for s in plan.y),
-        tuple(s.scaled(by) for s in plan.x),
-    )
 
 
 def coarse_conditions(conditions: WindowConditions, scale: int) -> WindowConditions:

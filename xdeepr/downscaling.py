@@ -127,9 +127,7 @@ def downscale(
         check_suits(resolved.card, lr_grid)
         warn_of_new_months(resolved.card, _time_of(ds, axes))
     _check_covariates(resolved, covariates)
-    margin = resolved.card.hr_margin if resolved.card else resolved.margin
-    hr_grid = lr_grid.refine(resolved.factor).crop(margin)
-    hr_grid = hr_grid.snap(resolved.known)
+    hr_grid, resolved = resolved.hr_grid(lr_grid)
     options = SamplingOptions(
         seed, _sampler(resolved.card, sampler, steps), batch_size or DEFAULT_BATCH
     )

@@ -175,6 +175,13 @@ class Grid:
         # both away from where rounding goes one way in one sub-domain and the other in the next
         return round(float(axis.edges[0]) / step + 0.137)
 
+    def rows_beyond_poles(self) -> tuple[int, int]:
+        """Return how many rows are centred beyond the south and the north pole."""
+        if self.kind not in ("latlon", "rotated"):
+            return 0, 0
+        y, most = self.y.centres, 90 + 1e-3 * self.y.step
+        return int((y < -most).sum()), int((y > most).sum())
+
     def area_weights(self) -> np.ndarray:
         """Return the relative area of the cells, mean 1.
 

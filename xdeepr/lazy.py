@@ -7,7 +7,7 @@ itself is never in the graph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -109,6 +109,18 @@ class Arrays:
     base: da.Array | None = None
     statistics: da.Array | None = None
 
+    def around(self, columns: int) -> Arrays:
+        """Return fields on the HR grid with columns of the opposite side beyond both ends."""
+        if not columns:
+            return self
+        fields = ("statics", "varying", "base")
+        given = {k: array for k in fields if (array := getattr(self, k)) is not None}
+        wider = {
+            k: da.concatenate([a[..., -columns:], a, a[..., :columns]], axis=-1)
+            for k, a in given.items()
+        }
+        return replace(self, **wider)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the arrays, which stand for their content."""
@@ -166,17 +178,17 @@ def compute_block(
         If a predictor or a covariate is not finite.
     """
     times = times.at(slice(*slab.times))
-    lr = np.ascontiguousarray(lr, dtype=np.float32)
+    lr, statics = _own(lr), _own(statics)
     check_finite(lr, [q.name for q in recipe.predictors], times.stamps, "predictor")
     if varying is not None:
-        varying = np.ascontiguousarray(varying, dtype=np.float32)
+        varying = _own(varying)
         names = [q.name for q in recipe.varying]
         check_finite(varying[:, : len(names)], names, times.stamps, "covariate")
     if base is not None:
-        base = np.ascontiguousarray(base, dtype=np.float32)
+        base = _own(base)
     inputs = BlockInput(
         lr,
-        np.ascontiguousarray(statics, dtype=np.float32),
+        statics,
         times,
         tuple(range(*slab.realizations)),
         varying,
@@ -186,6 +198,11 @@ def compute_block(
     )
     model = recipe.source.model()
     return model.downscale_block(inputs, recipe.geometry, block, recipe.options)
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """Return an array as torch wants it."""
+    return np.require(array, np.float32, ["C_CONTIGUOUS", "WRITEABLE"])
 
 
 @dataclass(frozen=True)
@@ -327,12 +344,10 @@ class _Cutter:
 
     def __call__(self, block: Block) -> dict[str, _Part]:
         """Return for each array the part that a block needs."""
-        coarse = self.geometry.lr_windows(block)
-        fine = self.geometry.hr_block(block)
-        windows = {"lr": coarse, "statistics": ()}
+        windows = {"lr": self.geometry.lr_windows(block), "statistics": ()}
         out = {}
         for name, array in self.fields.items():
-            spans = windows.get(name, (fine.y.window, fine.x.window))
+            spans = windows.get(name, self.geometry.hr_windows(block))
             part = array[(..., *(span.slice for span in spans))]
             timed = name != "statics"
             single = {axis: -1 for axis in range(int(timed), part.ndim)}

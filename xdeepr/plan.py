@@ -103,6 +103,9 @@ class Plan:
         the last tile is moved inwards).
     y, x : tuple of Segment
         The blocks along each axis.
+    closed : bool
+        Whether the columns go all the way round the globe. Tiles then go on across the seam, and
+        columns below 0 and from the width on count modulo the width.
     """
 
     shape: tuple[int, int]
@@ -110,6 +113,7 @@ class Plan:
     overlap: int
     y: tuple[Segment, ...]
     x: tuple[Segment, ...]
+    closed: bool = False
 
     def blocks(self) -> Iterator[tuple[int, int, Block]]:
         """Yield (row, column, block) for all blocks."""
@@ -122,6 +126,22 @@ class Plan:
         """Sizes of the cores along y and x, as dask writes chunks."""
         return tuple(len(s.core) for s in self.y), tuple(len(s.core) for s in self.x)
 
+    @property
+    def overhang(self) -> int:
+        """Columns by which tiles reach beyond the domain, on the side where they reach furthest."""
+        return max(max(-s.window.start, s.window.stop - self.shape[1]) for s in self.x)
+
+    def scaled(self, by: int) -> Plan:
+        """Return the plan in pixels that are `by` times as fine."""
+        return Plan(
+            (self.shape[0] * by, self.shape[1] * by),
+            (self.tile[0] * by, self.tile[1] * by),
+            self.overlap * by,
+            tuple(s.scaled(by) for s in self.y),
+            tuple(s.scaled(by) for s in self.x),
+            self.closed,
+        )
+
 
 def make_plan(
     shape: tuple[int, int],
@@ -129,6 +149,7 @@ def make_plan(
     tile: tuple[int, int],
     overlap: int,
     block: int = 1024,
+    closed: bool = False,
 ) -> Plan:
     """Divide a domain into tiles and blocks.
 
@@ -142,6 +163,9 @@ def make_plan(
         Pixels that neighbouring tiles share.
     block : int, default: 1024
         Greatest edge of a block's core in pixels, rounded down to whole tiles (at least one).
+    closed : bool, default: False
+        Whether the columns go all the way round the globe. A tile as wide as the domain is then
+        made wider by the overlap on both sides.
 
     Returns
     -------
@@ -159,25 +183,49 @@ def make_plan(
         )
     sizes = tuple(min(t, n) for t, n in zip(tile, shape, strict=True))
     for size, n, axis in zip(sizes, shape, "yx", strict=True):
-        if size < n and 2 * overlap > size:
+        joined = size < n or (closed and axis == "x")
+        if joined and 2 * overlap > size:
             raise OptionError(
                 f"overlap={overlap} pixels is more than half of the tile along {axis}"
                 f" ({size} pixels): choose overlap <= {size // 2} or a larger tile."
             )
-    segments = [_segments(n, s, overlap, block) for n, s in zip(shape, sizes, strict=True)]
-    return Plan(shape, (sizes[0], sizes[1]), overlap, segments[0], segments[1])
+    segments = [
+        _segments(n, s, overlap, block, _ring(n, s, overlap) if ring else _row(n, s, overlap))
+        for n, s, ring in zip(shape, sizes, (False, closed), strict=True)
+    ]
+    width = segments[1][0].tiles[0]
+    return Plan(shape, (sizes[0], len(width)), overlap, segments[0], segments[1], closed)
 
 
-def _segments(length: int, tile: int, overlap: int, block: int) -> tuple[Segment, ...]:
-    """Divide one axis: tiles at a fixed stride, cores of a whole number of strides."""
+def _row(length: int, tile: int, overlap: int) -> list[Span]:
+    """Return tiles at a fixed stride from one end of an axis to the other."""
     stride = tile - overlap if tile < length else tile
     count = max(1, math.ceil((length - tile) / stride) + 1)
-    tiles = [Span(min(i * stride, length - tile), 0) for i in range(count)]
-    tiles = [Span(t.start, t.start + tile) for t in tiles]
+    starts = [min(i * stride, length - tile) for i in range(count)]
+    return [Span(start, start + tile) for start in starts]
+
+
+def _ring(length: int, tile: int, overlap: int) -> list[Span]:
+    """Return tiles at a fixed stride round an axis without ends, in three turns.
+
+    Before a turn is complete, the last stride is shorter.
+    """
+    if tile >= length:
+        return [Span(-overlap, length + overlap)]
+    starts = range(0, length, tile - overlap)
+    turns = (-length, 0, length)
+    return [Span(turn + start, turn + start + tile) for turn in turns for start in starts]
+
+
+def _segments(
+    length: int, tile: int, overlap: int, block: int, tiles: list[Span]
+) -> tuple[Segment, ...]:
+    """Divide one axis into cores of a whole number of strides, with the tiles that touch them."""
     # Cores are equal but for a smaller last one, as zarr wants its chunks. Tiles that begin or end
     # within half an overlap of a core belong to its block too, so both sides of a cut see the same.
+    stride = tile - overlap if tile < length else tile
     core = max(1, block // stride) * stride
-    cuts = [*range(0, length, core), length] if count > 1 else [0, length]
+    cuts = [*range(0, length, core), length] if len(tiles) > 1 else [0, length]
     reach = overlap // 2
     return tuple(
         Segment(Span(a, b), tuple(t for t in tiles if t.start < b + reach and t.stop > a - reach))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,31 @@ class Model:
     def digest(self) -> str:
         """Hash of the checkpoint, empty for interpolation."""
         return self.source.digest
+
+    def hr_grid(self, lr_grid: Grid) -> tuple[Grid, Model]:
+        """Return the HR grid, and the model with the margin that belongs to it.
+
+        The globe needs no margin at its seam. Cells of a row that is centred on a pole reach
+        beyond it: their outer halves are left out.
+        """
+        card, fine = self.card, lr_grid.refine(self.factor)
+        margin = card.hr_margin if card else self.margin
+        wraps = lr_grid.closed and card is not None and not card.bound and card.shift == (0, 0)
+        sides = (-margin[2], -margin[3]) if wraps else (0, 0)
+        beyond = fine.rows_beyond_poles()
+        rows = (max(0, beyond[0] - margin[0]), max(0, beyond[1] - margin[1]))
+        change: Margin = (*rows, *sides)
+        return fine.crop(_sum(margin, change)).snap(self.known), self._with_margin(change)
+
+    def _with_margin(self, change: Margin) -> Model:
+        """Return the model with another margin, also of what it builds on."""
+        base = self.base and self.base._with_margin(change)
+        return replace(self, margin=_sum(self.margin, change), base=base)
+
+
+def _sum(margin: Margin, change: Margin) -> Margin:
+    south, north, west, east = (a + b for a, b in zip(margin, change, strict=True))
+    return south, north, west, east
 
 
 def resolve(

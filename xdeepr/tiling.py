@@ -17,7 +17,7 @@ Window = tuple[slice, slice]
 TileFunction = Callable[[torch.Tensor, Sequence[tuple[int, Window]]], torch.Tensor]
 
 
-def taper(span: Span, length: int, overlap: int) -> torch.Tensor:
+def taper(span: Span, length: int, overlap: int, *, closed: bool = False) -> torch.Tensor:
     """Return the weights of a tile along one axis.
 
     They rise linearly over the overlap on each side that has a neighbour and are 1 elsewhere;
@@ -31,6 +31,8 @@ def taper(span: Span, length: int, overlap: int) -> torch.Tensor:
         Size of the whole domain.
     overlap : int
         Pixels that neighbouring tiles share.
+    closed : bool, default: False
+        Whether the domain has no ends along this axis, so that all tiles have neighbours.
 
     Returns
     -------
@@ -39,9 +41,9 @@ def taper(span: Span, length: int, overlap: int) -> torch.Tensor:
     """
     weights = torch.ones(len(span))
     ramp = (torch.arange(overlap) + 0.5) / max(overlap, 1)
-    if span.start > 0 and overlap:
+    if overlap and (closed or span.start > 0):
         weights[:overlap] *= ramp
-    if span.stop < length and overlap:
+    if overlap and (closed or span.stop < length):
         weights[-overlap:] *= ramp.flip(0)
     return weights
 
@@ -62,7 +64,9 @@ def tile_weights(block: Block, plan: Plan) -> list[torch.Tensor]:
         float32, shape (tile height, tile width), in the order of :meth:`Block.tiles`.
     """
     rows = [taper(span, plan.shape[0], plan.overlap) for span in block.y.tiles]
-    columns = [taper(span, plan.shape[1], plan.overlap) for span in block.x.tiles]
+    columns = [
+        taper(span, plan.shape[1], plan.overlap, closed=plan.closed) for span in block.x.tiles
+    ]
     raw = [row[:, None] * column for row in rows for column in columns]
     total = torch.zeros(block.shape)
     for weights, (y, x) in zip(raw, block.tiles(), strict=True):
@@ -105,4 +109,14 @@ def fuse(
         for result, (sample, number) in zip(function(tiles, places), batch, strict=True):
             y, x_ = windows[number]
             out[sample][:, y, x_] += result * weights[number]
+    if plan.closed and len(block.x.core) == plan.shape[1]:
+        _join(out, block)
     return out
+
+
+def _join(fields: torch.Tensor, block: Block) -> None:
+    """Give columns beyond the seam of the globe the values that they have on the other side."""
+    core = block.x.core.shift(-block.x.window.start)
+    beyond = fields.shape[-1] - core.stop
+    fields[..., : core.start] = fields[..., len(core) : core.stop]
+    fields[..., core.stop :] = fields[..., core.start : core.start + beyond]
