@@ -6,7 +6,7 @@ domain for comparison: the peak is that of a block, not of the domain. The netwo
 stand-in, for its memory depends on the batch.
 
 Then the speed of two workers over that of one, with one thread each and the real network, on a
-domain of some blocks. Work is handed out block by block, so the ratio says how much workers hinder
+domain of 40 blocks. Work is handed out block by block, so the ratio says how much workers hinder
 one another. It needs two idle cores: what two processes without dask gain is printed beside it.
 
     python benchmarks/cluster.py [memory | speed]
@@ -41,6 +41,7 @@ from _common import FACTOR, coarse, machine, peak_memory, report, saved, seconds
 from dask._task_spec import convert_legacy_graph
 from distributed import Client, LocalCluster
 
+from xdeepr.grid import grid_of
 from xdeepr.networks import NETWORKS
 
 MEMBERS, LIMIT = 3, 4 * 2**30
@@ -60,23 +61,14 @@ def globe(rows: int, columns: int) -> xr.Dataset:
     return xr.Dataset({"t2m": t2m}, {"time": ds.time, **coords})
 
 
-def fields_on(lr: xr.Dataset) -> xr.Dataset:
-    """Return orography and land-sea mask on the HR grid, float32."""
-    grid = lr.deepr.downscale("nearest", factor=FACTOR)
-    dims, shape = ("latitude", "longitude"), (grid.latitude.size, grid.longitude.size)
-    ramp = np.linspace(0, 1, shape[1], dtype="float32") * np.ones((shape[0], 1), "float32")
-    ds = xr.Dataset(
-        {"z": (dims, ramp, {"units": "m**2 s**-2"}), "lsm": (dims, 1 - ramp, {"units": "1"})}
-    )
-    return ds.assign_coords({dim: grid[dim] for dim in dims})
-
-
-def model_for(tile: tuple[int, int], network: str, step: float) -> Any:
-    """Return a model with random weights for LR cells of a size in degrees."""
+def model_for(lr: xr.Dataset, tile: tuple[int, int], network: str) -> Any:
+    """Return a model with random weights that keeps orography and land-sea mask of a domain."""
     model = untrained(tile, network)
-    model.card = replace(model.card, resolution=(step, step))
-    fields = len(model.card.covariates)
-    model.covariate_arrays = {**model.covariate_arrays, "values": np.empty((fields, 0, 0))}
+    grid = grid_of(lr)
+    model.card = replace(model.card, resolution=(grid.y.step, grid.x.step))
+    y, x = grid.refine(FACTOR).known()
+    ramp = np.linspace(0, 1, x.size, dtype="float32") * np.ones((y.size, 1), "float32")
+    model.covariate_arrays = {"values": np.stack([ramp, 1 - ramp]), "y": y, "x": x}
     return model
 
 
@@ -110,12 +102,11 @@ def memory() -> None:
     """Print peak memory of two workers on the whole globe and on coarser ones."""
     for rows, columns in ((540, 1080), (1080, 2160)):
         lr = globe(rows, columns)
-        model = model_for((256, 256), "pixelwise", 180 / rows)
-        covariates = fields_on(lr)
+        model = model_for(lr, (256, 256), "pixelwise")
         with saved(model) as folder, cluster(2) as client, tempfile.TemporaryDirectory() as scratch:
             idle = client.run(peak_memory)
             start = time.perf_counter()
-            out = lr.deepr.downscale(folder, members=MEMBERS, steps=2, covariates=covariates)
+            out = lr.deepr.downscale(folder, members=MEMBERS, steps=2)
             planned = time.perf_counter() - start
             tasks, size = graph_bytes(out.t2m.data)
             took = seconds(lambda out=out, to=f"{scratch}/out.zarr": out.to_zarr(to))
@@ -125,8 +116,12 @@ def memory() -> None:
         print(f"{MEMBERS} realizations on {height}x{width}, {out.nbytes / 1e6:.0f} MB")
         report("planned in", planned, "s")
         report("tasks", tasks)
-        report("graph, of which static covariates", size / 1e6, "MB")
-        report("", covariates.nbytes / 1e6, "MB")
+        report("graph", size / 1e6, "MB")
+        report(
+            "static covariates, which tasks read",
+            model.covariate_arrays["values"].nbytes / 1e6,
+            "MB",
+        )
         report("most memory of a worker before", max(idle.values()), "MB")
         for number, peak in enumerate(peaks.values()):
             report(f"peak memory of worker {number}", peak, "MB", target=LIMIT / 1e6)
@@ -136,16 +131,13 @@ def memory() -> None:
 
 def speed(rounds: int = 3) -> None:
     """Print the speed of two workers over that of one, and what the machine allows."""
-    lr = coarse((16, 16), 16, chunk=1)
-    grid = fields_on(lr)
+    lr = coarse((16, 16), 160, chunk=4)
     shape = (FACTOR * 16, FACTOR * 16)
-    network_calls = 10
-    with saved(model_for(shape, "unet2d", 1.0)) as folder:
+    network_calls = 5
+    with saved(model_for(lr, shape, "unet2d")) as folder:
 
         def run(client: Client) -> float:
-            out = lr.deepr.downscale(
-                folder, steps=network_calls, batch_size=1, covariates=grid, seed=next(seeds)
-            )
+            out = lr.deepr.downscale(folder, steps=network_calls, batch_size=4, seed=next(seeds))
             return seconds(lambda: out.t2m.mean().compute(scheduler=client))
 
         seeds = iter(range(1000))
@@ -160,7 +152,8 @@ def speed(rounds: int = 3) -> None:
                 without_dask.append(ideal())
     busy = psutil.getloadavg()[0]
     ratios = [a / b for a, b in zip(times[1], times[2], strict=True)]
-    print(f"{lr.time.size} blocks of {shape[0]}x{shape[1]}, {network_calls} steps; load {busy:.1f}")
+    what = f"{lr.time.size} fields of {shape[0]}x{shape[1]} by fours, {network_calls} steps"
+    print(f"{what}; load {busy:.1f}")
     report("one worker", stats.median(times[1]), "s")
     report("two workers", stats.median(times[2]), "s")
     report("gain of a second worker (wanted: 1.8)", stats.median(ratios))
@@ -168,22 +161,25 @@ def speed(rounds: int = 3) -> None:
 
 
 def ideal() -> float:
-    """Return how much more two processes that only multiply matrices do than one."""
+    """Return how much more two processes do than one that only evaluate the network."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(2) as pool:
-        pool.map(_multiply, [1, 1], chunksize=1)
-        alone = seconds(lambda: [pool.apply(_multiply, (20,)) for _ in range(2)])
-        both = seconds(lambda: pool.map(_multiply, [20, 20], chunksize=1))
-    return alone / both
+        pool.map(_evaluate, [1, 1], chunksize=1)
+        alone = pool.apply(_evaluate, (40,))
+        both = max(pool.map(_evaluate, [40, 40], chunksize=1))
+    return 2 * alone / both
 
 
-def _multiply(times: int) -> None:
+def _evaluate(times: int) -> float:
+    """Return the seconds that some evaluations take."""
     import torch
 
     torch.set_num_threads(1)
-    matrix = torch.ones(1024, 1024)
-    for _ in range(times):
-        matrix @ matrix
+    network = untrained((64, 64)).network.eval()
+    inputs, label = torch.randn(4, 8, 64, 64), torch.zeros(4)
+    with torch.inference_mode():
+        network(inputs, label)
+        return seconds(lambda: [network(inputs, label) for _ in range(times)])
 
 
 def main(*parts: str) -> None:

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import cloudpickle
 import dask
@@ -18,9 +19,9 @@ from distributed import Client, LocalCluster, as_completed, futures_of
 
 from xdeepr import covariates, model_cache
 from xdeepr.card import Quantity
-from xdeepr.errors import CheckpointError
+from xdeepr.errors import CheckpointError, MissingValuesError
 from xdeepr.grid import grid_of
-from xdeepr.plan import make_plan
+from xdeepr.kept_fields import load_covariates
 
 OPTIONS = {"members": 2, "seed": 1, "steps": 2, "batch_size": 1}
 
@@ -52,13 +53,13 @@ def two_workers() -> Iterator[Client]:
 
 def count_loads() -> None:
     """Count in this process how often a model is loaded."""
-    original = model_cache.load
+    original = model_cache.load_folder
 
-    def counting(folder: str):
+    def counting(folder: Path, **options: bool):
         model_cache.LOADS.append(folder)
-        return original(folder)
+        return original(folder, **options)
 
-    model_cache.LOADS, model_cache.load = [], counting
+    model_cache.LOADS, model_cache.load_folder = [], counting
 
 
 def loads() -> int:
@@ -88,7 +89,7 @@ def test_each_worker_loads_the_model_once(lr, checkpoint, whole, two_workers):
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
 def test_so_does_a_single_process(scheduler, lr, checkpoint, whole, monkeypatch):
     monkeypatch.setattr(model_cache, "_LOADED", {})
-    monkeypatch.setattr(model_cache, "load", model_cache.load)
+    monkeypatch.setattr(model_cache, "load_folder", model_cache.load_folder)
     monkeypatch.setattr(model_cache, "LOADS", [], raising=False)
     count_loads()
     out = lr.deepr.downscale(checkpoint, **OPTIONS).t2m
@@ -101,7 +102,7 @@ def test_workers_in_the_same_process_share_it(lr, checkpoint, whole, monkeypatch
     import torch
 
     monkeypatch.setattr(model_cache, "_LOADED", {})
-    monkeypatch.setattr(model_cache, "load", model_cache.load)
+    monkeypatch.setattr(model_cache, "load_folder", model_cache.load_folder)
     monkeypatch.setattr(model_cache, "LOADS", [], raising=False)
     monkeypatch.setattr(torch, "set_num_threads", lambda n: pytest.fail("threads were set"))
     monkeypatch.setattr("xdeepr.devices._Process.threads_limited", False)
@@ -156,23 +157,6 @@ def test_tasks_are_small(times, italy_lr, checkpoint, statics):
     assert max(blocks) < 2_000
 
 
-def test_static_covariates_come_in_the_blocks_of_the_plan(italy_lr, checkpoint, monkeypatch):
-    """So a worker never needs them whole, and what is in the graph is there once."""
-
-    def smaller(shape, **options):
-        return make_plan(shape, **{**options, "block": 16})
-
-    monkeypatch.setattr("xdeepr.assembly.make_plan", smaller)
-    lr = italy_lr.isel(time=slice(0, 2)).chunk(time=1)
-    out = lr.deepr.downscale(checkpoint, tile=16, overlap=4, **OPTIONS)
-    height, width = out.sizes["latitude"], out.sizes["longitude"]
-    sizes = [len(pickle.dumps(task)) for task in tasks_of(out).values()]
-    statics = 2 * 4 * height * width
-    predictors = lr.nbytes
-    assert max(sizes) < max(2 * 4 * 16 * 16, lr.t2m.nbytes) + 2_000
-    assert sum(sizes) < 1.2 * (statics + predictors) + 2_000 * len(sizes)
-
-
 @pytest.fixture
 def globe() -> xr.Dataset:
     """A lazy field of 37 million cells; nothing of it may be computed."""
@@ -207,6 +191,63 @@ def test_varying_covariates_on_the_grid_stay_in_their_chunks(globe, count_comput
     part = covariates.varying_on(grid_of(region), globe, wanted, globe.time)
     assert part.shape == (1, 1, 800, 200)
     assert count_computes == [0]
+
+
+def test_varying_covariates_off_the_grid_are_cut_to_parts(globe, count_computes, rng):
+    """On other cells: a part of the result is made of what lies around it, to the same bits."""
+    wanted = [Quantity("t2m", "K")]
+    fine = globe.isel(lat=slice(100, 3400), lon=slice(3000, 5200)).interp(
+        lat=np.arange(-80, 60, 1 / 16), lon=np.arange(130, 215, 1 / 16)
+    )
+    for name in ("lat", "lon"):
+        fine[name].attrs = globe[name].attrs
+    out = covariates.varying_on(grid_of(fine), globe, wanted, globe.time)
+    assert out.shape == (1, 1, 2240, 1360)
+    assert max(map(max, out.chunks)) <= 1024
+    assert count_computes == [0]
+    (corner,) = (part := out[..., :10, :10]).__dask_keys__()[0][0][0]
+    needed = dict(part.__dask_graph__().cull([corner]))
+    source = globe.t2m.data
+    assert 0 < sum(key[0] == source.name for key in needed if isinstance(key, tuple)) <= 9
+    assert source.npartitions == 32
+    values = rng.normal(size=(400, 500)).astype("f4")
+    small = globe.isel(lat=slice(0, 400), lon=slice(0, 500)).assign(
+        t2m=(("time", "lat", "lon"), values[None], {"units": "K"})
+    )
+    near = {"lat": slice(10, 60), "lon": slice(20, 90)}
+    other = small.isel(near).assign_coords(
+        lat=small.lat[near["lat"]] + 0.01, lon=small.lon[near["lon"]] + 0.02
+    )
+    for name in ("lat", "lon"):
+        other[name].attrs = globe[name].attrs
+    lazy = covariates.statics_on(grid_of(other), small.chunk(lat=100), wanted)
+    whole = covariates.covariates_on(grid_of(other), small, wanted)
+    np.testing.assert_array_equal(lazy, whole)
+
+
+def test_statics_that_are_lazy_stay_so(italy_lr, italy_hr, small_model, tmp_path, count_computes):
+    """Kept with the model, or in a file: tasks read their part, and the graph holds none."""
+    folder = small_model.save(tmp_path / "model")
+    kept = italy_lr.deepr.downscale(folder)
+    grid = grid_of(italy_hr)
+    own = load_covariates(folder, small_model.card, grid, "digest")
+    own.to_netcdf(tmp_path / "statics.nc")
+    lazy = xr.open_dataset(tmp_path / "statics.nc", chunks={})
+    given = italy_lr.deepr.downscale(folder, covariates=lazy)
+    for out in (kept, given):
+        sizes = sorted(len(cloudpickle.dumps(task)) for task in tasks_of(out).values())
+        assert sizes[-1] < italy_lr.t2m.nbytes + 2_000  # the predictors, which are in memory
+        assert sizes[-2] < 3_000
+    computed = count_computes[0]
+    np.testing.assert_array_equal(kept.t2m.isel(time=0).compute(), given.t2m.isel(time=0).compute())
+    assert count_computes[0] == computed + 2
+
+
+def test_lazy_statics_are_checked_by_the_tasks(italy_lr, statics, checkpoint):
+    holes = statics.where(statics.latitude > 40).chunk(latitude=50)
+    out = italy_lr.isel(time=[0]).deepr.downscale(checkpoint, covariates=holes)
+    with pytest.raises(MissingValuesError, match=r"'z' has missing values.*fillna"):
+        out.t2m.compute(scheduler="synchronous")
 
 
 def test_covariates_on_the_grid_are_taken_as_they_are(italy_hr, rng):

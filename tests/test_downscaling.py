@@ -291,13 +291,13 @@ def test_the_model_is_loaded_once(lr, checkpoint, monkeypatch):
     from xdeepr import model_cache
 
     loads = []
-    original = model_cache.load
+    original = model_cache.load_folder
 
-    def counting(folder):
+    def counting(folder, **options):
         loads.append(folder)
-        return original(folder)
+        return original(folder, **options)
 
-    monkeypatch.setattr(model_cache, "load", counting)
+    monkeypatch.setattr(model_cache, "load_folder", counting)
     monkeypatch.setattr(model_cache, "_LOADED", {})
     out = lr.deepr.downscale(checkpoint, batch_size=1, **QUICK).t2m
     assert out.data.npartitions == 12

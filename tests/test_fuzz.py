@@ -35,6 +35,7 @@ from tests.legacy.folders import (
 from xdeepr import checkpoint as files
 from xdeepr.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, TrainingError, XdeeprError
+from xdeepr.kept_fields import load_coordinates
 from xdeepr.legacy import from_deepr
 
 MOST_GROWTH = 600 * 2**20
@@ -158,7 +159,7 @@ def test_files_beside_the_card(name, forged, data, folder, copied):
         restate(copied)
     model = ours(xdeepr.load, copied)
     assert forged or model is None or (copied / name).read_bytes() == whole
-    ours(files.load_coordinates, copied)
+    ours(load_coordinates, copied)
 
 
 # --- checkpoints of DeepR -------------------------------------------------------------------------

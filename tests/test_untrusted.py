@@ -26,6 +26,7 @@ from xdeepr import cli
 from xdeepr.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, UnitsError, VariableError
 from xdeepr.io import open_file, write_file
+from xdeepr.kept_fields import load_coordinates
 from xdeepr.legacy import from_deepr
 
 
@@ -273,7 +274,7 @@ def test_covariates_that_lack_an_array(gone, folder):
     arrays = load_file(folder / files.COVARIATES)
     save_file({k: v for k, v in arrays.items() if k != gone}, folder / files.COVARIATES)
     restate(folder)
-    for use in (xdeepr.load, files.load_coordinates):
+    for use in (xdeepr.load, load_coordinates):
         with pytest.raises(CheckpointError, match=rf"{files.COVARIATES} does not hold"):
             use(folder)
 

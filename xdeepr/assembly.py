@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
 
-from xdeepr import cf, checkpoint
+from xdeepr import cf
 from xdeepr.blocks import Geometry, SamplingOptions
 from xdeepr.card import Card, Quantity
 from xdeepr.conditioning import stack_fields, time_inputs
-from xdeepr.covariates import covariates_on, solar_on, varying_on
+from xdeepr.covariates import solar_on, statics_on, varying_on
 from xdeepr.curvilinear import Places
 from xdeepr.errors import GridError, OptionError
 from xdeepr.further_dims import keyed_with
 from xdeepr.grid import Grid
-from xdeepr.interpolation import interpolate
+from xdeepr.kept_fields import load_covariates, load_untrained
 from xdeepr.lazy import Arrays, Chunking, Recipe, Source, lazy_blocks
 from xdeepr.missing import Missing, without_gaps
-from xdeepr.normalization import field_statistics
-from xdeepr.plan import make_plan
+from xdeepr.moments import statistics_of_parts
+from xdeepr.plan import Block, Segment, Span, make_plan
 from xdeepr.resolving import Model
 
 _TILE_SLACK = 1.5
 """A domain up to this many times as large as a training window is done in one tile."""
+
+_STATISTICS = 2**22
+"""HR pixels that are interpolated at a time to find the mean of a field."""
 
 _WRAP = 3
 """LR columns beyond the seam that interpolation may look at."""
@@ -116,7 +118,7 @@ def _untrained(model: Model, hr_grid: Grid) -> np.ndarray | None:
         y, x = _place(model, hr_grid)[1]
     except GridError:
         return None
-    never = checkpoint.load_untrained(model.source.name)
+    never = load_untrained(model.source.name)
     return never[y : y + hr_grid.shape[0], x : x + hr_grid.shape[1]]
 
 
@@ -133,7 +135,7 @@ def _computed(model: Model, request: Request) -> da.Array:
     fields = [f for f in (varying, sun) if f is not None]
     arrays = Arrays(
         lr,
-        da.from_array(statics, chunks=(-1, *geometry.chunks)),  # no worker needs the whole
+        statics,
         da.concatenate(fields, axis=1) if fields else None,
         _base(model, request),
         _statistics(card, geometry, lr) if card and card.instance else None,
@@ -155,7 +157,7 @@ def _computed(model: Model, request: Request) -> da.Array:
             geometry,
             request.options,
             model.predictors,
-            card.varying if card else (),
+            (card.covariates, card.varying) if card else ((), ()),
             known,
         ),
         arrays,
@@ -231,16 +233,19 @@ def interpolated_statistics(lr: np.ndarray, geometry: Geometry) -> np.ndarray:
     """
     import torch
 
-    out = []
-    for field in np.ascontiguousarray(lr, dtype=np.float32):  # one by one: HR fields are large
-        hr = interpolate(
-            torch.from_numpy(field)[None],
-            geometry.factor,
-            offset=geometry.margin,
-            shape=geometry.hr_shape,
-        )
-        out.append(field_statistics(hr.numpy())[0])
-    return np.stack(out)
+    height, width = geometry.hr_shape
+    columns = Segment(Span(0, width), (Span(0, width),))
+    rows = max(1, _STATISTICS // width)
+    bands = [Span(first, min(first + rows, height)) for first in range(0, height, rows)]
+
+    def fine(field: np.ndarray, band: Span) -> np.ndarray:
+        block = Block(Segment(band, (band,)), columns)
+        y, x = geometry.lr_windows_of_fine(block)
+        part = torch.from_numpy(field[None, :, y.slice, x.slice])
+        return geometry.interpolate_fine(part, block, "bicubic")[0].numpy()
+
+    fields = np.ascontiguousarray(lr, dtype=np.float32)
+    return np.stack([statistics_of_parts(fine(f, band) for band in bands) for f in fields])
 
 
 def _geometry(model: Model, request: Request) -> Geometry:
@@ -338,14 +343,14 @@ def _curvilinear_place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tu
     return (found[0] // model.factor, found[1] // model.factor), found
 
 
-def _covariates(model: Model, request: Request) -> tuple[np.ndarray, da.Array | None, bool]:
+def _covariates(model: Model, request: Request) -> tuple[da.Array, da.Array | None, bool]:
     """Return static and varying covariates on the HR grid, and whether they are known."""
     card, grid, given = model.card, request.hr_grid, request.covariates
     if card is None or not (card.covariates or card.varying):
-        return np.zeros((0, *grid.shape), dtype=np.float32), None, True
+        return statics_on(grid, xr.Dataset(), ()), None, True
     try:
         if given is not None:
-            statics = covariates_on(grid, given, card.covariates)
+            statics = statics_on(grid, given, card.covariates)
             varying = varying_on(grid, given, card.varying, request.time) if card.varying else None
             return statics, varying, True
         if card.varying:
@@ -353,8 +358,8 @@ def _covariates(model: Model, request: Request) -> tuple[np.ndarray, da.Array | 
             raise GridError(
                 f"the model {card.name!r} needs {names}, which vary in time: pass covariates=."
             )
-        kept = checkpoint.load_covariates(model.source.name, card, grid)
-        return covariates_on(grid, kept, card.covariates), None, True
+        kept = load_covariates(model.source.name, card, grid, model.digest)
+        return statics_on(grid, kept, card.covariates), None, True
     except GridError as error:
         if given is not None:
             raise
@@ -363,7 +368,7 @@ def _covariates(model: Model, request: Request) -> tuple[np.ndarray, da.Array | 
 
 def _without_covariates(
     card: Card, request: Request, error: GridError
-) -> tuple[np.ndarray, da.Array | None, bool]:
+) -> tuple[da.Array, da.Array | None, bool]:
     """Return blanks for a model that was trained to do without; refuse the others."""
     names = ", ".join(q.name for q in (*card.covariates, *card.varying))
     if not card.covariate_dropout:
@@ -377,10 +382,12 @@ def _without_covariates(
         " covariates= to use them.",
         stacklevel=6,
     )
-    shape = request.hr_grid.shape
-    statics = np.zeros((len(card.covariates), *shape), dtype=np.float32)
-    if not card.varying:
-        return statics, None, False
     times = 1 if request.time is None else max(request.time.size, 1)
-    chunks: Any = (1, len(card.varying), *shape)
-    return statics, da.zeros((times, len(card.varying), *shape), chunks=chunks, dtype="f4"), False
+    varying = _blanks((times, len(card.varying)), request) if card.varying else None
+    return _blanks((len(card.covariates),), request), varying, False
+
+
+def _blanks(leading: tuple[int, ...], request: Request) -> da.Array:
+    """Return fields of 0 on the HR grid."""
+    chunks = (*(1 for _ in leading), 1024, 1024)
+    return da.zeros((*leading, *request.hr_grid.shape), chunks=chunks, dtype=np.float32)

@@ -180,8 +180,11 @@ class Geometry:
 
     def interpolate(self, lr: torch.Tensor, block: Block, method: Method) -> torch.Tensor:
         """Interpolate the block's part of the LR field (N, C, y, x) to its HR window."""
-        y, x = self.lr_windows(block)
-        fine = self.hr_block(block)
+        return self.interpolate_fine(lr, self.hr_block(block), method)
+
+    def interpolate_fine(self, lr: torch.Tensor, fine: Block, method: Method) -> torch.Tensor:
+        """Interpolate the LR cells (N, C, y, x) that a block in HR pixels needs to its window."""
+        y, x = self.lr_windows_of_fine(fine)
         offset = (
             fine.y.window.start + self.margin[0] - y.start * self.factor,
             fine.x.window.start + self.margin[1] - x.start * self.factor,

@@ -26,22 +26,19 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from xdeepr.card import Card
 from xdeepr.errors import CheckpointError, OptionError, XdeeprError
 from xdeepr.interpolation import METHODS
+from xdeepr.kept_fields import CARD, COVARIATES, load_arrays
 
 if TYPE_CHECKING:
     from torch import nn
 
     from xdeepr.downscaler import Downscaler
-    from xdeepr.grid import Grid
 
-CARD, WEIGHTS, COVARIATES, CURVE, NORMALIZATION = (
-    "card.json",
+WEIGHTS, CURVE, NORMALIZATION = (
     "network.safetensors",
-    "covariates.safetensors",
     "training.json",
     "normalization.safetensors",
 )
@@ -224,11 +221,31 @@ def load(model: str | os.PathLike[str]) -> Downscaler:
     >>> import xdeepr
     >>> model = xdeepr.load("ddpm")  # doctest: +SKIP
     """
-    return _load(locate(model))
+    return load_folder(locate(model))
 
 
-def _load(folder: Path, depth: int = 1) -> Downscaler:
-    """Load a model from its folder."""
+def load_folder(folder: Path, *, for_work: bool = False, depth: int = 1) -> Downscaler:
+    """Load a model from its folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of a checkpoint.
+    for_work : bool, default: False
+        Leave out what only the verbs use: the covariates of the training domain, of which tasks
+        are given their part.
+    depth : int, default: 1
+        How many models it lies in.
+
+    Returns
+    -------
+    Downscaler
+
+    Raises
+    ------
+    CheckpointError
+        If a file is damaged, missing or of an unknown version.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -254,8 +271,8 @@ def _load(folder: Path, depth: int = 1) -> Downscaler:
                     f"{folder / role} is a model that {CARD} does not name, or lies too deep: it"
                     " does not belong there; copy the checkpoint again."
                 )
-            parts[role] = _load(folder / role, depth + 1)
-    arrays = _statics(folder, card)
+            parts[role] = load_folder(folder / role, for_work=for_work, depth=depth + 1)
+    arrays = load_arrays(folder, () if for_work else None, card)
     return Downscaler(card, network, covariate_arrays=arrays, curve=curve, parts=parts)
 
 
@@ -291,64 +308,6 @@ def _build(card: Card, weights: Path) -> nn.Module:
         ) from None
 
 
-def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the HR coordinate values (y, x) of the training data, ascending.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a checkpoint.
-    """
-    arrays = _statics(Path(folder))
-    return arrays["y"], arrays["x"]
-
-
-def load_untrained(folder: str | os.PathLike[str]) -> np.ndarray:
-    """Return the HR cells whose labels were missing at all times of the training.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a checkpoint.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape (y, x), ascending.
-    """
-    arrays = _statics(Path(folder))
-    if "untrained" not in arrays:
-        raise CheckpointError(
-            f"{Path(folder) / COVARIATES} lacks 'untrained', which its card speaks of: copy the"
-            " checkpoint again."
-        )
-    return arrays["untrained"] > 0.5
-
-
-def _statics(folder: Path, card: Card | None = None) -> dict[str, np.ndarray]:
-    """Return coordinates and static covariates of the training domain, checked."""
-    file = folder / COVARIATES
-    arrays = _load_arrays(file)
-    values, y, x = (arrays.get(name, np.empty(())) for name in ("values", "y", "x"))
-    # the axes' values; on a curvilinear grid latitude and longitude
-    shape = y.shape if y.ndim == 2 else (y.size, x.size)
-    fits = y.ndim == x.ndim and y.ndim in (1, 2) and (y.ndim == 1 or x.shape == shape)
-    fits &= values.ndim == 3 and values.shape[1:] == shape
-    fits &= "untrained" not in arrays or arrays["untrained"].shape == shape
-    fits &= card is None or values.shape[:1] == (len(card.covariates),)
-    if not fits or any(array.dtype.kind not in "fiub" for array in arrays.values()):
-        found = ", ".join(f"{name} {array.shape}" for name, array in sorted(arrays.items()))
-        raise CheckpointError(
-            f"{file} does not hold covariates 'values' (covariate, y, x) with their coordinates 'y'"
-            f" and 'x' as its card has them, but {found or 'nothing'}: copy the checkpoint again."
-        )
-    if not (np.isfinite(y).all() and np.isfinite(x).all()):
-        raise CheckpointError(
-            f"{file} has coordinates that are not finite: copy the checkpoint again."
-        )
-    return arrays
-
-
 def _load_arrays(file: Path) -> dict[str, np.ndarray]:
     """Read a file of arrays."""
     from safetensors import SafetensorError
@@ -360,37 +319,6 @@ def _load_arrays(file: Path) -> dict[str, np.ndarray]:
         raise CheckpointError(
             f"{file} is missing or damaged ({error}): copy the checkpoint again."
         ) from None
-
-
-def load_covariates(folder: str | os.PathLike[str], card: Card, grid: Grid) -> xr.Dataset:
-    """Read the static covariates of the training domain.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a checkpoint.
-    card : Card
-        Its card.
-    grid : Grid
-        Gives the names and attributes of the coordinates.
-
-    Returns
-    -------
-    xarray.Dataset
-    """
-    arrays = _statics(Path(folder), card)
-    dims = (grid.y.name, grid.x.name)
-    coords = grid.variables_of((arrays["y"], arrays["x"]))
-    fields = {
-        q.name: (dims, values, {**q.attrs, "units": q.units})
-        for q, values in zip(card.covariates, arrays["values"], strict=True)
-    }
-    ds = xr.Dataset(fields, coords)
-    if grid.mapping is not None:
-        ds[grid.mapping[0]] = ((), 0, grid.mapping[1])
-        for q in card.covariates:
-            ds[q.name].attrs["grid_mapping"] = grid.mapping[0]
-    return ds
 
 
 def locate(model: str | os.PathLike[str]) -> Path:

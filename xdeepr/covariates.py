@@ -76,6 +76,30 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
     MissingValuesError
         If a covariate is not finite somewhere on the HR grid.
     """
+    fields = np.asarray(statics_on(grid, covariates, quantities))
+    check_statics(fields, quantities)
+    return fields
+
+
+def statics_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]) -> da.Array:
+    """Bring static covariates onto the HR grid, lazily where they are lazy.
+
+    Parameters
+    ----------
+    grid, covariates, quantities
+        See :func:`covariates_on`.
+
+    Returns
+    -------
+    dask.array.Array
+        float32, shape (covariate, y, x), ascending. Fields in memory are checked and travel in
+        the graph; tasks read the part that they need of others, and have to check it.
+
+    Raises
+    ------
+    AxisError, GridError, MissingValuesError
+        See :func:`covariates_on`.
+    """
     fields = []
     for quantity in quantities:
         field = _wanted(covariates, quantity)
@@ -85,14 +109,37 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
                 f"covariate {field.name!r} varies along {extra[0]!r}, but the model knows it as a"
                 f" static field: select one entry, for example covariates.isel({extra[0]}=0)."
             )
-        values = regrid(field.astype("float64"), grid).values
-        if not np.isfinite(values).all():
-            raise MissingValuesError(
-                f"covariate {field.name!r} has missing values on the HR grid: fill them, for"
-                f" example covariates[{field.name!r}].fillna(0) where 0 is the value over sea."
-            )
+        values = regrid(field.astype("float64"), grid).data.astype(np.float32)
+        if isinstance(values, np.ndarray):
+            check_statics(values[None], [quantity])
+            values = da.from_array(values, chunks=_EDGE)
         fields.append(values)
-    return np.stack(fields).astype(np.float32) if fields else np.zeros((0, *grid.shape), "f4")
+    if not fields:
+        return da.zeros((0, *grid.shape), chunks=(1, _EDGE, _EDGE), dtype=np.float32)
+    return da.stack(fields)
+
+
+def check_statics(fields: np.ndarray, quantities: Sequence[Quantity]) -> None:
+    """Refuse missing values.
+
+    Parameters
+    ----------
+    fields : numpy.ndarray
+        Shape (covariate, y, x).
+    quantities : sequence of Quantity
+        What they are, for the message.
+
+    Raises
+    ------
+    MissingValuesError
+        Names the covariate.
+    """
+    for quantity, field in zip(quantities, fields, strict=True):
+        if not np.isfinite(field).all():
+            raise MissingValuesError(
+                f"covariate {quantity.name!r} has missing values on the HR grid: fill them, for"
+                f" example covariates[{quantity.name!r}].fillna(0) where 0 is the value over sea."
+            )
 
 
 def varying_on(
@@ -305,9 +352,33 @@ def regrid(field: xr.DataArray, grid: Grid, *, role: str = "covariate") -> xr.Da
     }
     if None not in same.values():
         return field.isel(same)
-    if field.chunks is not None:
-        field = field.chunk({axes.y: -1, axes.x: -1})
-    return field.interp({axes.y: wanted["y"], axes.x: wanted["x"]})
+    places = {axes.y: wanted["y"], axes.x: wanted["x"]}
+    return field.interp(places) if field.chunks is None else _in_parts(field, places)
+
+
+def _in_parts(field: xr.DataArray, places: Mapping[str, np.ndarray]) -> xr.DataArray:
+    """Interpolate a lazy field to the points of a grid, in parts of the size of a block.
+
+    A part needs of the field what lies around it, and no task the whole plane.
+    """
+    (y, rows), (x, columns) = places.items()
+
+    def part(row: int, column: int) -> xr.DataArray:
+        wanted = {y: rows[row : row + _EDGE], x: columns[column : column + _EDGE]}
+        near = {dim: _around(field[dim].values, points) for dim, points in wanted.items()}
+        return field.isel(near).chunk({y: -1, x: -1}).interp(wanted)
+
+    parts = [
+        xr.concat([part(row, c) for c in range(0, columns.size, _EDGE)], x)
+        for row in range(0, rows.size, _EDGE)
+    ]
+    return xr.concat(parts, y)
+
+
+def _around(centres: np.ndarray, points: np.ndarray) -> slice:
+    """Return the run of centres between which some points lie, with one more on each side."""
+    low, high = np.searchsorted(centres, [points.min(), points.max()])
+    return slice(max(0, int(low) - 2), int(high) + 2)
 
 
 def _run_of(wanted: np.ndarray, centres: np.ndarray, tolerance: float) -> slice | None:

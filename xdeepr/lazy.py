@@ -19,6 +19,7 @@ from dask.highlevelgraph import HighLevelGraph
 from xdeepr.blocks import BlockInput, Geometry, SamplingOptions, Times
 from xdeepr.card import Quantity
 from xdeepr.conditioning import check_finite
+from xdeepr.covariates import check_statics
 from xdeepr.devices import automatic_device, limit_threads
 from xdeepr.plan import Block
 
@@ -65,8 +66,10 @@ class Recipe:
         Where the blocks lie.
     options : SamplingOptions
         How to sample.
-    predictors, varying : tuple of Quantity
+    predictors : tuple of Quantity
         For error messages.
+    covariates : (tuple of Quantity, tuple of Quantity)
+        Static ones and those that vary in time, for error messages.
     with_covariates : bool
         Whether the covariates are known.
     """
@@ -75,7 +78,7 @@ class Recipe:
     geometry: Geometry
     options: SamplingOptions
     predictors: tuple[Quantity, ...]
-    varying: tuple[Quantity, ...] = ()
+    covariates: tuple[tuple[Quantity, ...], tuple[Quantity, ...]] = ((), ())
     with_covariates: bool = True
 
 
@@ -180,9 +183,11 @@ def compute_block(
     times = times.at(slice(*slab.times))
     lr, statics = _own(lr), _own(statics)
     check_finite(lr, [q.name for q in recipe.predictors], times.stamps, "predictor")
+    fixed, changing = recipe.covariates
+    check_statics(statics, fixed)
     if varying is not None:
         varying = _own(varying)
-        names = [q.name for q in recipe.varying]
+        names = [q.name for q in changing]
         check_finite(varying[:, : len(names)], names, times.stamps, "covariate")
     if base is not None:
         base = _own(base)

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xdeepr.checkpoint import CARD, load, load_card, save
+from xdeepr.checkpoint import CARD, load_card, load_folder, save
 from xdeepr.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load_once(folder: str, digest: str, device: str) -> Downscaler:
                 )
             while len(_LOADED) >= _MOST_LOADED:
                 _LOADED.pop(next(iter(_LOADED)))
-            _LOADED[key] = load(folder).to(device)
+            _LOADED[key] = load_folder(Path(folder), for_work=True).to(device)
         return _LOADED[key]
 
 

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -211,10 +212,25 @@ def field_statistics(fields: np.ndarray) -> np.ndarray:
     """
     out = np.empty((fields.shape[0], 2, fields.shape[1]))
     for time, field in enumerate(fields):
-        found = _summarize(np.asarray(field)[None], "domain-wise", None)
-        mean, std = _mean_and_spread(found, center=True)
-        out[time] = mean[:, 0], std[:, 0]
+        out[time] = statistics_of_parts([field])
     return out
+
+
+def statistics_of_parts(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Return mean and deviation of one field that comes in parts; see :func:`field_statistics`.
+
+    Parameters
+    ----------
+    parts : iterable of numpy.ndarray, shape (channel, y, x)
+        In physical units; at least one. NaN is left out.
+
+    Returns
+    -------
+    numpy.ndarray, shape (2, channel)
+    """
+    summaries = (_summarize(np.asarray(part)[None], "domain-wise", None) for part in parts)
+    mean, std = _mean_and_spread(reduce(_merge, summaries), center=True)
+    return np.stack([mean[:, 0], std[:, 0]])
 
 
 def check_months(months: Any, times: int) -> np.ndarray:

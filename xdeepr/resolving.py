@@ -17,6 +17,7 @@ from xdeepr.conditioning import describe
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.grid import Grid, Margin, grid_of, relate
 from xdeepr.interpolation import METHODS
+from xdeepr.kept_fields import load_coordinates
 from xdeepr.lazy import Source
 
 _SAME_SIZE = {"curvilinear": 0.25}
@@ -161,7 +162,7 @@ def trained_model(folder: Path, card: Card, digest: str, device: str | None) -> 
         card.predictands,
         card.factor,
         card.margin,
-        checkpoint.load_coordinates(folder),
+        load_coordinates(folder),
         card,
         base,
     )

@@ -91,7 +91,7 @@ def test_the_network_sees_what_deepr_showed_it(folder, monkeypatch):
     )
     from xdeepr import model_cache
 
-    monkeypatch.setattr(model_cache, "load", lambda folder: model)
+    monkeypatch.setattr(model_cache, "load_folder", lambda folder, **options: model)
     monkeypatch.setattr(model_cache, "_LOADED", {})
     lr.deepr.downscale(model, steps=1, seed=1).compute(scheduler="sync")
     fine = functional.interpolate(
