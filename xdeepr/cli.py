@@ -6,8 +6,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ _LONGEST_LINE = 4000
 
 FAILED, INTERRUPTED = 1, 130
 """Exit codes; argparse exits with 2 for wrong usage. 130 is the shells' number for Ctrl-C, and
-143, which `downscale` exits with, that for SIGTERM."""
+143 that for SIGTERM."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0, 1 for an error that xdeepr or the file system reports, 130 for Ctrl-C, 143
-        for SIGTERM (`downscale`).
+        for SIGTERM.
 
     Raises
     ------
@@ -52,16 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     options = _parser().parse_args(argv)
+    from xdeepr.io import terminated
+
     run: Callable[[argparse.Namespace], None] = options.run
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), terminated():
             warnings.showwarning = _show_warning
             run(options)
     except (XdeeprError, OSError) as error:
         _say("; ".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         return FAILED
     except KeyboardInterrupt as stop:
-        how_to_go_on = getattr(stop, "__notes__", ["nothing half-written is left"])
+        nothing = ["nothing half-written is left: run the same command again"]
+        how_to_go_on = getattr(stop, "__notes__", nothing)
         _say(f"{str(stop) or 'interrupted'}: {'; '.join(how_to_go_on)}")
         code: int = getattr(stop, "exit_code", INTERRUPTED)
         if argv is None and run is _downscale:
@@ -86,27 +88,26 @@ def _downscale(options: argparse.Namespace) -> None:
     from xdeepr.downscaling import downscale
     from xdeepr.io import NETCDF, check_output, open_file
 
-    with _can_go_on():
-        if options.period is None:  # zarr stores and folders may be there: their writers look
-            one_file = options.output.suffix in NETCDF
-            check_output(options.output, overwrite=options.overwrite or not one_file)
-        out = downscale(
-            open_file(options.input),
-            options.model,
-            members=options.members,
-            seed=options.seed,
-            steps=options.steps,
-            sampler=options.sampler,
-            covariates=_optional(options.covariates),
-            factor=options.factor,
-            like=_optional(options.like),
-            tile=options.tile,
-            overlap=options.overlap,
-            batch_size=options.batch_size,
-            device=options.device,
-            missing=options.missing,
-        )
-        _write(out, options)
+    if options.period is None:  # zarr stores and folders may be there: their writers look
+        one_file = options.output.suffix in NETCDF
+        check_output(options.output, overwrite=options.overwrite or not one_file)
+    out = downscale(
+        open_file(options.input),
+        options.model,
+        members=options.members,
+        seed=options.seed,
+        steps=options.steps,
+        sampler=options.sampler,
+        covariates=_optional(options.covariates),
+        factor=options.factor,
+        like=_optional(options.like),
+        tile=options.tile,
+        overlap=options.overlap,
+        batch_size=options.batch_size,
+        device=options.device,
+        missing=options.missing,
+    )
+    _write(out, options)
 
 
 def _write(out: xr.Dataset, options: argparse.Namespace) -> None:
@@ -127,20 +128,6 @@ def _write(out: xr.Dataset, options: argparse.Namespace) -> None:
         write_zarr(out, path, progress=bar, **how)
     else:
         write_periods(out, path, period=options.period, progress=bar, **how)
-
-
-@contextmanager
-def _can_go_on() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, and say that it can be run again."""
-    from xdeepr.io import terminated
-
-    try:
-        with terminated():
-            yield
-    except KeyboardInterrupt as stop:
-        if not getattr(stop, "__notes__", []):
-            stop.add_note("nothing half-written is left: run the same command again")
-        raise
 
 
 def _fit(options: argparse.Namespace) -> None:

@@ -64,6 +64,43 @@ def test_resumed_equals_uncut_to_the_bit(italy_lr, italy_hr, options, uncut, tmp
     assert resumed.card.training["steps"] == STEPS
 
 
+def test_between_evaluations_the_state_is_kept_by_the_clock(
+    italy_lr, italy_hr, options, uncut, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "KEEP_SECONDS", 0)
+    with monkeypatch.context() as patch, pytest.raises(PowerCut):
+        cut_after(patch, CUT)
+        fit(italy_lr, italy_hr, keep=tmp_path, **options)
+    done = []
+    step = loop.Trainer._step
+    monkeypatch.setattr(
+        loop.Trainer, "_step", lambda self: (done.append(self.progress.step), step(self))[1]
+    )
+    resumed = fit(italy_lr, italy_hr, keep=tmp_path, **options)
+    assert done == [*range(CUT, STEPS)]
+    torch.testing.assert_close(weights(resumed), weights(uncut), rtol=0, atol=0)
+    assert resumed.curve == uncut.curve
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_interrupted_run_says_how_to_go_on(
+    kept, italy_lr, italy_hr, options, tmp_path, monkeypatch
+):
+    step = loop.Trainer._step
+
+    def interrupted(self):
+        if self.progress.step == CUT:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(loop.Trainer, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        fit(italy_lr, italy_hr, keep=tmp_path if kept else None, **options)
+    (note,) = stop.value.__notes__
+    expected = f"step 10 is kept in {tmp_path}: run the same again" if kept else "nothing is kept"
+    assert note.startswith(expected)
+
+
 def test_a_finished_run_is_not_trained_again(italy_lr, italy_hr, options, tmp_path, monkeypatch):
     first = fit(italy_lr, italy_hr, keep=tmp_path, **options)
     cut_after(monkeypatch, 0)
