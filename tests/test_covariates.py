@@ -64,7 +64,7 @@ def test_covariates_wrap_around_the_globe(first):
 
 def test_bad_covariates(italy_hr, mogreps_hr, statics):
     z = Quantity("z", "m2 s-2")
-    with pytest.raises(GridError, match=r"projected.*regrid"):
+    with pytest.raises(GridError, match=r"projected grid needs.*a covariate that covers it"):
         covariates_on(grid_of(mogreps_hr), statics, [z])
     with pytest.raises(GridError, match=r"'z' covers longitude.*give a covariate"):
         covariates_on(grid_of(italy_hr), statics.isel(longitude=slice(0, 50)), [z])

@@ -348,8 +348,14 @@ class _Accessor(Generic[XarrayObject]):
 
         return coarsen(self._obj, factor, boundary=boundary)
 
-    def nest(self, like: AnyXarray, *, factor: int | None = None) -> XarrayObject:
-        """Interpolate this coarse field to a grid in which another grid nests.
+    def nest(
+        self,
+        like: AnyXarray,
+        *,
+        factor: int | None = None,
+        method: Literal["bilinear", "conservative"] = "bilinear",
+    ) -> XarrayObject:
+        """Bring this coarse field to a grid in which another grid nests.
 
         Parameters
         ----------
@@ -357,6 +363,8 @@ class _Accessor(Generic[XarrayObject]):
             Anything on the fine grid, such as labels on a projection.
         factor : int, optional
             HR cells in an LR cell along each axis. Default: from the resolutions.
+        method : {"bilinear", "conservative"}
+            Interpolate, or average over areas so that totals are kept.
 
         Returns
         -------
@@ -367,6 +375,8 @@ class _Accessor(Generic[XarrayObject]):
         ------
         GridError
             If this field does not cover the fine grid, or a grid is curvilinear.
+        OptionError
+            If the factor is out of range, or the method is unknown or not installed.
 
         Examples
         --------
@@ -374,7 +384,7 @@ class _Accessor(Generic[XarrayObject]):
         """
         from xdeepr.regridding import nest
 
-        return nest(self._obj, like, factor=factor)
+        return nest(self._obj, like, factor=factor, method=method)
 
 
 @xr.register_dataset_accessor("deepr")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -12,11 +11,9 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.card import Quantity
 from xdeepr.conditioning import FIELD, describe
-from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
-from xdeepr.grid import Grid, ascending, grid_of
-
-_EDGE = 1024
-"""HR pixels along the edge of a chunk of lazy fields, as of a block."""
+from xdeepr.errors import AxisError, MissingValuesError, UnitsError
+from xdeepr.grid import Grid
+from xdeepr.resampling import EDGE, regrid
 
 
 def describe_covariates(
@@ -51,7 +48,8 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
     """Bring static covariates onto the HR grid.
 
     Fields that are on this grid (or on a larger one with the same cells) are taken as they
-    are; others are interpolated bilinearly by coordinates.
+    are; others are interpolated bilinearly by coordinates, those on latitudes and longitudes to
+    grids of all kinds.
 
     Parameters
     ----------
@@ -72,7 +70,8 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
     AxisError
         If a covariate varies in time.
     GridError
-        If the covariates are on another kind of grid or do not cover the HR grid.
+        If the covariates do not cover the HR grid, or are on another kind of grid that is not
+        latitude/longitude.
     MissingValuesError
         If a covariate is not finite somewhere on the HR grid.
     """
@@ -112,10 +111,10 @@ def statics_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity
         values = regrid(field.astype("float64"), grid).data.astype(np.float32)
         if isinstance(values, np.ndarray):
             check_statics(values[None], [quantity])
-            values = da.from_array(values, chunks=_EDGE)
+            values = da.from_array(values, chunks=EDGE)
         fields.append(values)
     if not fields:
-        return da.zeros((0, *grid.shape), chunks=(1, _EDGE, _EDGE), dtype=np.float32)
+        return da.zeros((0, *grid.shape), chunks=(1, EDGE, EDGE), dtype=np.float32)
     return da.stack(fields)
 
 
@@ -168,7 +167,8 @@ def varying_on(
     AxisError
         If a time is missing.
     GridError
-        If the covariates are on another kind of grid or do not cover the HR grid.
+        If the covariates do not cover the HR grid, or are on another kind of grid that is not
+        latitude/longitude.
     """
     fields = []
     for quantity in quantities:
@@ -227,7 +227,7 @@ def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None)
         return np.stack(channels, axis=1).astype(np.float32)
 
     latitude, longitude = _lazy_positions(grid)
-    size = max(1, 2**24 // (min(grid.shape[0], _EDGE) * min(grid.shape[1], _EDGE)))
+    size = max(1, 2**24 // (min(grid.shape[0], EDGE) * min(grid.shape[1], EDGE)))
     times = da.from_array(np.atleast_1d(time.values), chunks=size)  # 64 MB a chunk and channel
     return da.blockwise(
         fields, "tcyx", times, "t", latitude, "yx", longitude, "yx",
@@ -240,12 +240,12 @@ def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None)
 def _lazy_positions(grid: Grid) -> tuple[da.Array, da.Array]:
     """Return latitude and longitude of the cell centres (y, x), in chunks of about a block."""
     if grid.kind == "latlon":  # two vectors in the graph instead of two fields
-        axes = [da.from_array(axis.centres, chunks=_EDGE) for axis in (grid.y, grid.x)]
+        axes = [da.from_array(axis.centres, chunks=EDGE) for axis in (grid.y, grid.x)]
         latitude, longitude = da.meshgrid(*axes, indexing="ij")
     else:
         from xdeepr.solar import geographic_coordinates
 
-        latitude, longitude = (da.from_array(a, _EDGE) for a in geographic_coordinates(grid))
+        latitude, longitude = (da.from_array(a, EDGE) for a in geographic_coordinates(grid))
     return latitude, longitude
 
 
@@ -298,140 +298,3 @@ def _at_times(field: xr.DataArray, dim: str, times: np.ndarray) -> xr.DataArray:
             f" times of the predictors; it has {index[0]} to {index[-1]}."
         )
     return field.isel({dim: positions})
-
-
-def regrid(field: xr.DataArray, grid: Grid, *, role: str = "covariate") -> xr.DataArray:
-    """Interpolate a field bilinearly to the centres of a grid; lazy where the field is.
-
-    Parameters
-    ----------
-    field : xarray.DataArray
-        On a grid of the same kind that covers the other one.
-    grid : Grid
-        Where its values are wanted.
-    role : str
-        What the field is, for error messages.
-
-    Returns
-    -------
-    xarray.DataArray
-        Ascending, with the field's own dimensions.
-
-    Raises
-    ------
-    GridError
-        If the grids are of different kinds, or the field does not cover the grid.
-    """
-    source = grid_of(field)
-    if source.kind != grid.kind:
-        raise GridError(
-            f"{role} {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"
-            f" regrid the {role} to the HR grid first."
-        )
-    axes = cf.find_axes(field)
-    field = ascending(field, axes).reset_coords(drop=True)
-    if grid.kind == "curvilinear":
-        return _same_cells(field, axes, source, grid)
-    field = field.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
-    wanted: dict[str, Any] = {"y": grid.y.centres, "x": grid.x.centres}
-    if grid.kind == "latlon":
-        wanted["x"], field = around_the_globe(field, axes.x, source, wanted["x"])
-    for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x)):
-        low, high = axis.edges[0] - 0.01 * axis.step, axis.edges[-1] + 0.01 * axis.step
-        if (wanted[key] < low).any() or (wanted[key] > high).any():
-            raise GridError(
-                f"{role} {field.name!r} covers {dim} {axis.edges[0]:g} to {axis.edges[-1]:g},"
-                f" the HR grid needs {wanted[key].min():g} to {wanted[key].max():g}: give a"
-                f" {role} that covers the HR domain."
-            )
-        centres = field[dim].values
-        wanted[key] = np.clip(wanted[key], centres[0], centres[-1])
-    same = {
-        dim: _run_of(wanted[key], field[dim].values, 1e-3 * axis.step)
-        for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x))
-    }
-    if None not in same.values():
-        return field.isel(same)
-    places = {axes.y: wanted["y"], axes.x: wanted["x"]}
-    return field.interp(places) if field.chunks is None else _in_parts(field, places)
-
-
-def _in_parts(field: xr.DataArray, places: Mapping[str, np.ndarray]) -> xr.DataArray:
-    """Interpolate a lazy field to the points of a grid, in parts of the size of a block.
-
-    A part needs of the field what lies around it, and no task the whole plane.
-    """
-    (y, rows), (x, columns) = places.items()
-
-    def part(row: int, column: int) -> xr.DataArray:
-        wanted = {y: rows[row : row + _EDGE], x: columns[column : column + _EDGE]}
-        near = {dim: _around(field[dim].values, points) for dim, points in wanted.items()}
-        return field.isel(near).chunk({y: -1, x: -1}).interp(wanted)
-
-    parts = [
-        xr.concat([part(row, c) for c in range(0, columns.size, _EDGE)], x)
-        for row in range(0, rows.size, _EDGE)
-    ]
-    return xr.concat(parts, y)
-
-
-def _around(centres: np.ndarray, points: np.ndarray) -> slice:
-    """Return the run of centres between which some points lie, with one more on each side."""
-    low, high = np.searchsorted(centres, [points.min(), points.max()])
-    return slice(max(0, int(low) - 2), int(high) + 2)
-
-
-def _run_of(wanted: np.ndarray, centres: np.ndarray, tolerance: float) -> slice | None:
-    """Return where the wanted cells stand among others, or None if they are not all there."""
-    first = int(np.abs(centres - wanted[0]).argmin())
-    found = centres[first : first + wanted.size]
-    if found.size < wanted.size or np.abs(found - wanted).max() > tolerance:
-        return None
-    return slice(first, first + wanted.size)
-
-
-def _same_cells(field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid) -> xr.DataArray:
-    """Return the part of a field on a curvilinear grid that has the cells of another."""
-    assert source.places is not None  # curvilinear grids have them
-    assert grid.places is not None
-    first = source.places.locate(grid.places)
-    if first is None:
-        raise GridError(
-            f"covariate {field.name!r} does not have the cells of the curvilinear HR grid: regrid"
-            " it to them first (for example with xesmf), or give one that covers the HR domain."
-        )
-    dims = (axes.y, axes.x)
-    part = {d: slice(a, a + n) for d, a, n in zip(dims, first, grid.shape, strict=True)}
-    return field.isel(part).drop_vars([d for d in dims if d in field.coords])
-
-
-def around_the_globe(
-    field: xr.DataArray, dim: str, source: Grid, wanted: np.ndarray
-) -> tuple[np.ndarray, xr.DataArray]:
-    """Return longitudes in the field's convention; a global field gets a column on each side.
-
-    Parameters
-    ----------
-    field : xarray.DataArray
-        On a latitude/longitude grid, its longitudes unwrapped.
-    dim : str
-        Name of the longitude dimension.
-    source : Grid
-        The field's grid.
-    wanted : numpy.ndarray
-        Longitudes in any convention.
-    """
-    low, step = source.x.edges[0], source.x.step
-    tolerance = 1e-6 * step
-    wanted = low + (wanted - low + tolerance) % 360 - tolerance
-    if abs(source.x.size * step - 360) < 0.5 * step:
-        last, first = field.isel({dim: [-1]}), field.isel({dim: [0]})
-        field = xr.concat(
-            [
-                last.assign_coords({dim: last[dim] - 360}),
-                field,
-                first.assign_coords({dim: first[dim] + 360}),
-            ],
-            dim=dim,
-        )
-    return wanted, field

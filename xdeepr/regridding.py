@@ -9,21 +9,27 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.covariates import around_the_globe, regrid
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import Grid, as_user_order, ascending, grid_of
+from xdeepr.grid import Grid, as_user_order, grid_of
 from xdeepr.grid_axis import GridAxis
+from xdeepr.resampling import Method, regrid
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
+
+_DONE = {"bilinear": "interpolated to", "conservative": "averaged over"}
 
 _KM_PER_DEGREE = 111.195
 """Along a meridian of a sphere of 6371 km."""
 
 
 def nest(
-    obj: XarrayObject, like: xr.Dataset | xr.DataArray, *, factor: int | None = None
+    obj: XarrayObject,
+    like: xr.Dataset | xr.DataArray,
+    *,
+    factor: int | None = None,
+    method: Method = "bilinear",
 ) -> XarrayObject:
-    """Interpolate a coarse field to a grid of about its resolution in which another grid nests.
+    """Bring a coarse field to a grid of about its resolution in which another grid nests.
 
     ERA5 on latitudes and longitudes and labels on a Lambert grid do not nest; nor do two
     latitude/longitude grids whose cells are not multiples of each other. The result is on cells
@@ -39,12 +45,17 @@ def nest(
     factor : int, optional
         HR cells in an LR cell along each axis, 2 to 8. Default: the nearest to the ratio of the
         resolutions.
+    method : {"bilinear", "conservative"}
+        Interpolate at the centres of the new cells, or average over the area of the old cells that
+        they share, so that totals are kept (precipitation, fluxes). The latter needs xarray-regrid
+        and grids of the same kind.
 
     Returns
     -------
     xarray.Dataset or xarray.DataArray
-        The same kind as `obj`, lazy where `obj` is lazy; bilinear interpolation at the centres of
-        the new cells, which is not conservative.
+        The same kind as `obj`, lazy where `obj` is lazy. Where values are missing, bilinear
+        interpolation makes all cells between them and others missing, and averages are taken over
+        the rest if that is half of a cell.
 
     Raises
     ------
@@ -52,7 +63,7 @@ def nest(
         If a grid is curvilinear, the coarse data do not cover the fine grid, or the resolutions
         differ by less than 2 or more than 8 and no factor is given.
     OptionError
-        If the factor is out of range.
+        If the factor is out of range, or the method is unknown or not installed.
 
     Examples
     --------
@@ -70,7 +81,7 @@ def nest(
         raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
     coarse: Grid = _coarse(source, fine, int(factor))
     names = cf.spatial_variables(ds, axes)
-    fields = {name: _interpolated(ds[name], axes, coarse) for name in names}
+    fields = {name: _brought(ds[name], axes, coarse, method) for name in names}
     kept = {n: da for n, da in ds.data_vars.items() if not {axes.y, axes.x} & set(da.dims)}
     stale = [n for n, c in ds.coords.items() if {axes.y, axes.x} & set(c.dims)]
     out = xr.Dataset({**fields, **kept}, ds.drop_vars(stale).coords)
@@ -79,7 +90,7 @@ def nest(
     bounds: list[str] = [n for n in coordinates if n.endswith("_bnds")]
     mapping: list[str] = [] if coarse.mapping is None else [coarse.mapping[0]]
     out = out.reset_coords([*bounds, *mapping])
-    out.attrs = cf.append_history(ds.attrs, f"interpolated to cells in which x{factor} cells nest")
+    out.attrs = cf.append_history(ds.attrs, f"{_DONE[method]} cells in which x{factor} cells nest")
     return out if isinstance(obj, xr.Dataset) else _only_field(out, names[0], obj.name)
 
 
@@ -152,41 +163,13 @@ def _blocks(
     return replace(axis, centres=centres, values=None)
 
 
-def _interpolated(field: xr.DataArray, axes: cf.Axes, coarse: Grid) -> xr.DataArray:
-    """Interpolate one field to the coarse grid; without horizontal coordinates yet."""
+def _brought(field: xr.DataArray, axes: cf.Axes, coarse: Grid, method: Method) -> xr.DataArray:
+    """Bring one field to the coarse grid; without horizontal coordinates yet."""
     field = cf.without_fill_values(field)
-    source = grid_of(field)
-    if source.kind == coarse.kind:
-        out = regrid(field, coarse, role="field").drop_vars([axes.y, axes.x], errors="ignore")
-        out = out.rename({axes.y: coarse.y.name, axes.x: coarse.x.name})
-    else:
-        out = _at_places(field, axes, source, coarse)
+    out = regrid(field, coarse, role="field", method=method)
     out = as_user_order(out.transpose(..., coarse.y.name, coarse.x.name), coarse)
     attrs = cf.lasting_attrs(field.attrs)
     if coarse.mapping is not None:
         attrs["grid_mapping"] = coarse.mapping[0]
     kept = {n: c for n, c in field.coords.items() if not {axes.y, axes.x} & set(c.dims)}
     return out.assign_coords(kept).assign_attrs(attrs).rename(field.name)
-
-
-def _at_places(field: xr.DataArray, axes: cf.Axes, source: Grid, coarse: Grid) -> xr.DataArray:
-    """Interpolate a field on latitudes and longitudes to the cells of another kind of grid."""
-    from xdeepr.solar import geographic_coordinates
-
-    latitude, longitude = geographic_coordinates(coarse)
-    values = ascending(field, axes).reset_coords(drop=True)
-    values = values.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
-    longitude, values = around_the_globe(values, axes.x, source, longitude)
-    if values.chunks is not None:
-        values = values.chunk({axes.y: -1, axes.x: -1})
-    wanted: dict[str, Any] = {}
-    for dim, places, axis in ((axes.y, latitude, source.y), (axes.x, longitude, source.x)):
-        known = values[dim].values
-        if places.min() < known[0] - axis.step / 2 or places.max() > known[-1] + axis.step / 2:
-            raise GridError(
-                f"field {field.name!r} covers {dim} {known[0]:g} to {known[-1]:g}, the fine grid"
-                f" needs {places.min():g} to {places.max():g}: give a larger coarse domain."
-            )
-        clipped = np.clip(places, known[0], known[-1])
-        wanted[dim] = xr.DataArray(clipped, dims=(coarse.y.name, coarse.x.name))
-    return values.interp(wanted).drop_vars([axes.y, axes.x], errors="ignore")

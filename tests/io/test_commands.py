@@ -31,6 +31,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     climate = SyntheticClimate(shape=(16, 24))
     lr, hr = climate.sample(np.datetime64("2021-06-28", "h") + np.arange(120), seed=1)
     lr.to_netcdf(folder / "lr.nc")
+    hr.isel(time=slice(48)).to_netcdf(folder / "hr.nc")
     model = lr.isel(time=slice(6)).deepr.fit(
         hr.isel(time=slice(6)), covariates=climate.statics(), validation=None, max_steps=2,
         batch_size=2, progress=False, name="tiny", time_features=(),
@@ -199,3 +200,19 @@ def test_names_that_do_not_serve(
 ) -> None:
     assert run(f"downscale lr.nc {arguments} --model bicubic --factor 4") == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_sigterm_during_a_training(here: Path) -> None:
+    command = "fit lr.nc hr.nc --out new --max-steps 5000 --batch-size 2 --keep state --quiet"
+    process = started(command)
+    while not [*here.glob("state/*.safetensors")]:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    assert re.fullmatch(
+        r"xdeepr: terminated: step \d+ is kept in state: run the same again to go on",
+        line_of(process),
+    )
+    assert process.wait() == 143
+    assert not (here / "new").exists()

@@ -1,0 +1,241 @@
+"""Bring the fields of one grid to the cells of another, lazily where they are lazy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.errors import GridError, OptionError
+from xdeepr.grid import Grid, ascending, grid_of
+
+Method = Literal["bilinear", "conservative"]
+
+EDGE = 1024
+"""HR pixels along the edge of a chunk of lazy fields, as of a block."""
+
+
+def regrid(
+    field: xr.DataArray, grid: Grid, *, role: str = "covariate", method: Method = "bilinear"
+) -> xr.DataArray:
+    """Bring a field to the cells of a grid; lazy where the field is.
+
+    Cells that are there already are taken as they are.
+
+    Parameters
+    ----------
+    field : xarray.DataArray
+        On a grid that covers the other one: of the same kind, or latitude/longitude.
+    grid : Grid
+        Where its values are wanted.
+    role : str
+        What the field is, for error messages.
+    method : {"bilinear", "conservative"}
+        Interpolate between cell centres, or weigh the cells by the area that they share; the
+        latter needs xarray-regrid and rectilinear grids of the same kind.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions (..., y, x), the horizontal ones with the names of the grid and ascending,
+        without their coordinates.
+
+    Raises
+    ------
+    GridError
+        If one of the grids cannot be brought to the other, or the field does not cover the grid.
+    OptionError
+        If the method is unknown, or xarray-regrid is not installed.
+    """
+    if method not in get_args(Method):
+        raise OptionError(f"method={method!r}: choose of {', '.join(get_args(Method))}.")
+    source, axes = grid_of(field), cf.find_axes(field)
+    if source.kind not in (grid.kind, "latlon"):
+        raise GridError(
+            f"{role} {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"
+            f" regrid the {role} to the HR grid first."
+        )
+    ours = ascending(field, axes).reset_coords(drop=True)
+    if source.kind == grid.kind == "curvilinear":
+        out = _same_cells(ours, axes, source, grid)
+    else:
+        ours = ours.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
+        if source.kind == grid.kind:
+            out = _along_axes(ours, axes, source, grid, role, method)
+        else:
+            out = _at_places(ours, axes, source, grid, role, method)
+    dims = {axes.y: grid.y.name, axes.x: grid.x.name}
+    out = out.drop_vars([d for d in (*dims, *dims.values()) if d in out.coords])
+    return out.rename({a: b for a, b in dims.items() if a in out.dims and a != b})
+
+
+def _along_axes(
+    field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid, role: str, method: Method
+) -> xr.DataArray:
+    """Bring a field to another grid of its kind, axis by axis."""
+    wanted: dict[str, Any] = {"y": grid.y.centres, "x": grid.x.centres}
+    if grid.kind == "latlon":
+        wanted["x"], field = around_the_globe(field, axes.x, source, wanted["x"])
+    for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x)):
+        low, high = axis.edges[0] - 0.01 * axis.step, axis.edges[-1] + 0.01 * axis.step
+        if (wanted[key] < low).any() or (wanted[key] > high).any():
+            raise GridError(
+                f"{role} {field.name!r} covers {dim} {axis.edges[0]:g} to {axis.edges[-1]:g},"
+                f" the HR grid needs {wanted[key].min():g} to {wanted[key].max():g}: give a"
+                f" {role} that covers the HR domain."
+            )
+        centres = field[dim].values
+        wanted[key] = np.clip(wanted[key], centres[0], centres[-1])
+    same = {
+        dim: _run_of(wanted[key], field[dim].values, 1e-3 * axis.step)
+        for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x))
+    }
+    if None not in same.values():
+        return field.isel(same)
+    places = {axes.y: wanted["y"], axes.x: wanted["x"]}
+    if method == "conservative":
+        return _conservative(field, places, source.kind)
+    return _interpolated(
+        field, {dim: xr.DataArray(points, dims=dim) for dim, points in places.items()}
+    )
+
+
+def _conservative(field: xr.DataArray, places: Mapping[str, np.ndarray], kind: str) -> xr.DataArray:
+    """Weigh the cells by the area that they share with the new ones."""
+    try:
+        import xarray_regrid  # noqa: F401
+    except ImportError:
+        raise OptionError(
+            "method='conservative' needs xarray-regrid: pip install 'xdeepr[regrid]', or use"
+            " method='bilinear'."
+        ) from None
+    y, x = places
+    latitude = y if kind != "projected" else f"no latitude but {y}"
+    target = xr.Dataset(coords=dict(places))
+    chunks = {y: min(EDGE, places[y].size), x: min(EDGE, places[x].size)}
+    out: xr.DataArray = field.regrid.conservative(
+        target,
+        latitude_coord=latitude,
+        time_dim=None,
+        nan_threshold=0.5,
+        output_chunks=None if field.chunks is None else chunks,
+    )
+    return out.transpose(..., y, x).astype(field.dtype)
+
+
+def _at_places(
+    field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid, role: str, method: Method
+) -> xr.DataArray:
+    """Interpolate a field on latitudes and longitudes to the cells of another kind of grid."""
+    from xdeepr.solar import geographic_coordinates
+
+    if method == "conservative":
+        raise GridError(
+            f"{role} {field.name!r} is on a latlon grid, the other grid is {grid.kind}: between"
+            " them only method='bilinear' is possible here; xesmf regrids conservatively."
+        )
+    latitude, longitude = geographic_coordinates(grid)
+    longitude, field = around_the_globe(field, axes.x, source, longitude)
+    wanted: dict[str, xr.DataArray] = {}
+    for dim, places, axis in ((axes.y, latitude, source.y), (axes.x, longitude, source.x)):
+        known = field[dim].values
+        if places.min() < known[0] - axis.step / 2 or places.max() > known[-1] + axis.step / 2:
+            raise GridError(
+                f"{role} {field.name!r} covers {dim} {known[0]:g} to {known[-1]:g}, the {grid.kind} grid"
+                f" needs {places.min():g} to {places.max():g}: give a {role} that covers it."
+            )
+        clipped = np.clip(places, known[0], known[-1])
+        wanted[dim] = xr.DataArray(clipped, dims=(grid.y.name, grid.x.name))
+    # a field may call its axes as the grid calls others
+    rows, columns = "rows of the field", "columns of the field"
+    field = field.rename({axes.y: rows, axes.x: columns})
+    return _interpolated(field, {rows: wanted[axes.y], columns: wanted[axes.x]})
+
+
+def _interpolated(field: xr.DataArray, places: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    """Interpolate bilinearly to points along the axes, or to places (y, x).
+
+    A lazy field is interpolated in parts of the size of a block, each from what lies around it,
+    so that no task needs the whole plane.
+    """
+    if field.chunks is None:
+        return field.interp(places)
+    dims = list(dict.fromkeys(str(d) for points in places.values() for d in points.dims))
+    sizes = {d: n for points in places.values() for d, n in points.sizes.items()}
+
+    def part(row: int, column: int) -> xr.DataArray:
+        window = {dims[0]: slice(row, row + EDGE), dims[1]: slice(column, column + EDGE)}
+        wanted = {dim: points.isel(window, missing_dims="ignore") for dim, points in places.items()}
+        near = {dim: _around(field[dim].values, points.values) for dim, points in wanted.items()}
+        return field.isel(near).chunk(dict.fromkeys(places, -1)).interp(wanted)
+
+    rows = [
+        xr.concat([part(row, c) for c in range(0, sizes[dims[1]], EDGE)], dims[1])
+        for row in range(0, sizes[dims[0]], EDGE)
+    ]
+    return xr.concat(rows, dims[0])
+
+
+def _around(centres: np.ndarray, points: np.ndarray) -> slice:
+    """Return the run of centres between which some points lie, with one more on each side."""
+    low, high = np.searchsorted(centres, [points.min(), points.max()])
+    return slice(max(0, int(low) - 2), int(high) + 2)
+
+
+def _run_of(wanted: np.ndarray, centres: np.ndarray, tolerance: float) -> slice | None:
+    """Return where the wanted cells stand among others, or None if they are not all there."""
+    first = int(np.abs(centres - wanted[0]).argmin())
+    found = centres[first : first + wanted.size]
+    if found.size < wanted.size or np.abs(found - wanted).max() > tolerance:
+        return None
+    return slice(first, first + wanted.size)
+
+
+def _same_cells(field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid) -> xr.DataArray:
+    """Return the part of a field on a curvilinear grid that has the cells of another."""
+    assert source.places is not None  # curvilinear grids have them
+    assert grid.places is not None
+    first = source.places.locate(grid.places)
+    if first is None:
+        raise GridError(
+            f"covariate {field.name!r} does not have the cells of the curvilinear HR grid: regrid"
+            " it to them first (for example with xesmf), or give one that covers the HR domain."
+        )
+    dims = (axes.y, axes.x)
+    part = {d: slice(a, a + n) for d, a, n in zip(dims, first, grid.shape, strict=True)}
+    return field.isel(part).drop_vars([d for d in dims if d in field.coords])
+
+
+def around_the_globe(
+    field: xr.DataArray, dim: str, source: Grid, wanted: np.ndarray
+) -> tuple[np.ndarray, xr.DataArray]:
+    """Return longitudes in the field's convention; a global field gets a column on each side.
+
+    Parameters
+    ----------
+    field : xarray.DataArray
+        On a latitude/longitude grid, its longitudes unwrapped.
+    dim : str
+        Name of the longitude dimension.
+    source : Grid
+        The field's grid.
+    wanted : numpy.ndarray
+        Longitudes in any convention.
+    """
+    low, step = source.x.edges[0], source.x.step
+    tolerance = 1e-6 * step
+    wanted = low + (wanted - low + tolerance) % 360 - tolerance
+    if abs(source.x.size * step - 360) < 0.5 * step:
+        last, first = field.isel({dim: [-1]}), field.isel({dim: [0]})
+        field = xr.concat(
+            [
+                last.assign_coords({dim: last[dim] - 360}),
+                field,
+                first.assign_coords({dim: first[dim] + 360}),
+            ],
+            dim=dim,
+        )
+    return wanted, field
