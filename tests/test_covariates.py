@@ -77,6 +77,16 @@ def test_bad_covariates(italy_hr, mogreps_hr, statics):
         covariates_on(grid_of(italy_hr), twice, [z])
 
 
+def test_masks_of_true_and_false_are_fields(statics):
+    land = (statics.lsm > 0.5).isel(time=0, drop=True).rename("land").to_dataset()
+    static, varying = describe_covariates(land)
+    assert [q.name for q in static] == ["land"]
+    assert not varying
+    grid = grid_of(statics.isel(latitude=slice(4, 24), longitude=slice(10, 40)))
+    found = covariates_on(grid, land, static)[0]
+    np.testing.assert_array_equal(found, land.land[4:24, 10:40][::-1].astype("f4"))
+
+
 def test_masks_without_units_count_as_one(statics):
     bare = statics.assign(lsm=statics.lsm.drop_attrs())
     static, varying = describe_covariates(bare)

@@ -153,7 +153,7 @@ def spatial_variables(ds: xr.Dataset, axes: Axes) -> list[str]:
         for name, da in ds.data_vars.items()
         if {axes.y, axes.x} <= set(da.dims)
         and name not in bounds
-        and np.issubdtype(da.dtype, np.number)
+        and da.dtype.kind in "biuf"  # masks are numbers too; texts and dates are not
         and geographic_kind(str(name), da) is None  # 2-D latitudes that are no coordinates
         and "grid_mapping_name" not in da.attrs  # ds.where makes fields of them
     ]
