@@ -171,7 +171,8 @@ def test_packed_numbers_in_a_file(
     if hole:
         worn = worn.where(worn != worn.isel(dict.fromkeys(worn.dims, 0)))
     integer = np.issubdtype(packing, np.integer)
-    encoding: dict[str, Any] = {"dtype": packing, "_FillValue": np.array(-1).astype(packing)}
+    fill = -128 if packing == "int8" else -1  # a number that stands for no value of the field
+    encoding: dict[str, Any] = {"dtype": packing, "_FillValue": np.array(fill).astype(packing)}
     if integer:
         offset = 32.0 if packing == "int8" else 0.0
         encoding |= {"scale_factor": 0.25 if packing != "int8" else 0.5, "add_offset": offset}

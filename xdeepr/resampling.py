@@ -144,8 +144,9 @@ def _at_places(
         known = field[dim].values
         if places.min() < known[0] - axis.step / 2 or places.max() > known[-1] + axis.step / 2:
             raise GridError(
-                f"{role} {field.name!r} covers {dim} {known[0]:g} to {known[-1]:g}, the {grid.kind} grid"
-                f" needs {places.min():g} to {places.max():g}: give a {role} that covers it."
+                f"{role} {field.name!r} covers {dim} {known[0]:g} to {known[-1]:g}, the"
+                f" {grid.kind} grid needs {places.min():g} to {places.max():g}: give a {role} that"
+                " covers it."
             )
         clipped = np.clip(places, known[0], known[-1])
         wanted[dim] = xr.DataArray(clipped, dims=(grid.y.name, grid.x.name))
