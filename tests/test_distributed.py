@@ -293,3 +293,20 @@ def test_killed_workers_change_nothing(lr, checkpoint, two_workers):
     np.testing.assert_array_equal(out.compute(), whole)
     two_workers.wait_for_workers(2, timeout=60)
     assert set(processes).isdisjoint(two_workers.run(os.getpid).values())
+
+
+def test_kept_statics_wait_in_no_memory(italy_lr, small_model, tmp_path):
+    """Tasks read them: no chunk of them is a task of its own, whatever is downscaled."""
+    folder = small_model.save(tmp_path / "model")
+    out = italy_lr.isel(time=slice(0, 2)).deepr.downscale(folder, tile=16, overlap=4, **OPTIONS)
+    assert not [key for key in tasks_of(out) if "deepr-kept" in str(key)]
+    values = small_model.covariate_arrays["values"]
+    given = xr.Dataset(
+        {q.name: (("latitude", "longitude"), field[::-1], {"units": q.units})
+         for q, field in zip(small_model.card.covariates, values, strict=True)},
+        {"latitude": out.latitude, "longitude": out.longitude},
+    )  # fmt: skip
+    same = italy_lr.isel(time=slice(0, 2)).deepr.downscale(
+        folder, tile=16, overlap=4, covariates=given, **OPTIONS
+    )
+    np.testing.assert_array_equal(out.t2m.compute(), same.t2m.compute())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
@@ -130,15 +131,16 @@ def _computed(model: Model, request: Request) -> da.Array:
     if request.lr_grid.closed and hr_grid.closed and not (card and card.bound):
         lr, geometry = around_the_globe(lr, geometry, request.lr_grid)
     features = card.time_features if card else {}
-    statics, varying, known = _covariates(model, request)
+    covariates = _covariates(model, request)
     sun = solar_on(hr_grid, features, time)
-    fields = [f for f in (varying, sun) if f is not None]
+    fields = [f for f in (covariates.varying, sun) if f is not None]
     arrays = Arrays(
         lr,
-        statics,
+        covariates.statics,
         da.concatenate(fields, axis=1) if fields else None,
         _base(model, request),
         _statistics(card, geometry, lr) if card and card.instance else None,
+        covariates.in_files,
     ).around(geometry.overhang)
     times = time_inputs(time, features)
     blocks = list(geometry.plan.blocks())
@@ -158,7 +160,7 @@ def _computed(model: Model, request: Request) -> da.Array:
             request.options,
             model.predictors,
             (card.covariates, card.varying) if card else ((), ()),
-            known,
+            covariates.known,
         ),
         arrays,
         replace(times, keys=keyed_with(times.keys, request.entry)),
@@ -343,32 +345,42 @@ def _curvilinear_place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tu
     return (found[0] // model.factor, found[1] // model.factor), found
 
 
-def _covariates(model: Model, request: Request) -> tuple[da.Array, da.Array | None, bool]:
-    """Return static and varying covariates on the HR grid, and whether they are known."""
+class _Covariates(NamedTuple):
+    """Covariates on the HR grid: static ones and those that vary in time.
+
+    `known` is whether they are the true ones, `in_files` whether tasks can read the static ones.
+    """
+
+    statics: da.Array
+    varying: da.Array | None = None
+    known: bool = True
+    in_files: bool = False
+
+
+def _covariates(model: Model, request: Request) -> _Covariates:
+    """Return the covariates that a model needs."""
     card, grid, given = model.card, request.hr_grid, request.covariates
     if card is None or not (card.covariates or card.varying):
-        return statics_on(grid, xr.Dataset(), ()), None, True
+        return _Covariates(statics_on(grid, xr.Dataset(), ()))
     try:
         if given is not None:
             statics = statics_on(grid, given, card.covariates)
             varying = varying_on(grid, given, card.varying, request.time) if card.varying else None
-            return statics, varying, True
+            return _Covariates(statics, varying)
         if card.varying:
             names = ", ".join(q.name for q in card.varying)
             raise GridError(
                 f"the model {card.name!r} needs {names}, which vary in time: pass covariates=."
             )
         kept = load_covariates(model.source.name, card, grid, model.digest)
-        return statics_on(grid, kept, card.covariates), None, True
+        return _Covariates(statics_on(grid, kept, card.covariates), in_files=True)
     except GridError as error:
         if given is not None:
             raise
         return _without_covariates(card, request, error)
 
 
-def _without_covariates(
-    card: Card, request: Request, error: GridError
-) -> tuple[da.Array, da.Array | None, bool]:
+def _without_covariates(card: Card, request: Request, error: GridError) -> _Covariates:
     """Return blanks for a model that was trained to do without; refuse the others."""
     names = ", ".join(q.name for q in (*card.covariates, *card.varying))
     if not card.covariate_dropout:
@@ -384,7 +396,7 @@ def _without_covariates(
     )
     times = 1 if request.time is None else max(request.time.size, 1)
     varying = _blanks((times, len(card.varying)), request) if card.varying else None
-    return _blanks((len(card.covariates),), request), varying, False
+    return _Covariates(_blanks((len(card.covariates),), request), varying, known=False)
 
 
 def _blanks(leading: tuple[int, ...], request: Request) -> da.Array:

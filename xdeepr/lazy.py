@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
@@ -104,6 +105,9 @@ class Arrays:
         (time, channel, H, W) on the whole HR domain.
     statistics : dask.array.Array, optional
         Mean and deviation of each field, (time, 2, predictor).
+    in_files : bool
+        Whether the static covariates are in files that tasks can read at little cost. Each then
+        reads its part itself; as chunks in the graph, parts would wait in memory for tasks to come.
     """
 
     lr: da.Array
@@ -111,6 +115,7 @@ class Arrays:
     varying: da.Array | None = None
     base: da.Array | None = None
     statistics: da.Array | None = None
+    in_files: bool = False
 
     def around(self, columns: int) -> Arrays:
         """Return fields on the HR grid with columns of the opposite side beyond both ends."""
@@ -127,7 +132,33 @@ class Arrays:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the arrays, which stand for their content."""
-        return tuple(a.name if a is not None else "" for a in vars(self).values())
+        return tuple(a.name if a is not None else "" for a in (getattr(self, k) for k in _FIELDS))
+
+
+@dataclass(frozen=True)
+class PartInFiles:
+    """A part of an array that a task computes itself.
+
+    Parameters
+    ----------
+    graph : dict
+        Tasks that make it.
+    key : tuple
+        The last of them.
+    """
+
+    graph: dict[Any, Any]
+    key: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, array: da.Array) -> PartInFiles:
+        """Return an array of one chunk in this form."""
+        key = (array.name, *(0,) * array.ndim)
+        return cls(array.dask.cull({key}).to_dict(), key)
+
+    def read(self) -> np.ndarray:
+        """Return its values."""
+        return np.asarray(dask.get(self.graph, self.key))
 
 
 @dataclass(frozen=True)
@@ -150,7 +181,7 @@ def compute_block(
     block: Block,
     slab: Slab,
     lr: np.ndarray,
-    statics: np.ndarray,
+    statics: np.ndarray | PartInFiles,
     varying: np.ndarray | None = None,
     base: np.ndarray | None = None,
     statistics: np.ndarray | None = None,
@@ -181,7 +212,8 @@ def compute_block(
         If a predictor or a covariate is not finite.
     """
     times = times.at(slice(*slab.times))
-    lr, statics = _own(lr), _own(statics)
+    lr = _own(lr)
+    statics = _own(statics.read() if isinstance(statics, PartInFiles) else statics)
     check_finite(lr, [q.name for q in recipe.predictors], times.stamps, "predictor")
     fixed, changing = recipe.covariates
     check_statics(statics, fixed)
@@ -296,11 +328,15 @@ def lazy_blocks(
     cut = _Cutter(arrays, chunking, recipe.geometry)
     for row, column, block in plan.blocks():
         fields = cut(block)
-        dependencies += [part.array for part in fields.values()]
         block_key = f"{name}-block-{row}-{column}"
         graph[block_key] = block
+        if arrays.in_files:
+            graph[f"{block_key}-statics"] = PartInFiles.of(fields.pop("statics").array)
+        dependencies += [part.array for part in fields.values()]
         for r, t, slab in slabs:
-            inputs = [fields[k].key(t) if k in fields else None for k in _FIELDS]
+            inputs: list[Any] = [fields[k].key(t) if k in fields else None for k in _FIELDS]
+            if arrays.in_files:
+                inputs[_FIELDS.index("statics")] = f"{block_key}-statics"
             task = (compute_block, *shared, block_key, slab, *inputs)
             graph[(name, r, t, 0, row, column)] = task
     chunks = (chunking.realizations, chunking.times, (predictands,), *recipe.geometry.chunks)
