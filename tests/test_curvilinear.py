@@ -269,6 +269,12 @@ class TestModels:
         with pytest.raises(GridError, match=r"does not have the cells"):
             xdeepr.verify(out, part, baseline=None)
 
+    def test_the_card_says_where(self) -> None:
+        lat, lon = turned(8, 10, 9 / EARTH_RADIUS, 45, 10, 0.3)
+        assert grid_of(field(lat, lon)).extent() == (
+            f"XLAT {lat.min():g} to {lat.max():g}, XLONG {lon.min():g} to {lon.max():g}"
+        )
+
     def test_covariates_of_another_place_are_refused(self, wrf: xr.Dataset) -> None:
         lr = xdeepr.coarsen(wrf, 4)
         static = wrf.isel(Time=0, drop=True).rename(T2="orog")

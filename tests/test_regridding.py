@@ -8,6 +8,8 @@ import xarray as xr
 
 import xdeepr
 from tests.conftest import TINY
+from tests.test_curvilinear import field, turned
+from xdeepr.curvilinear import EARTH_RADIUS
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grid import grid_of, relate
 
@@ -78,6 +80,37 @@ def test_latitudes_and_longitudes_to_a_projection(mogreps_hr):
     assert out.t2m.attrs["grid_mapping"] in out.variables
     np.testing.assert_allclose(out.t2m[0], 280 + 2 * out.latitude - out.longitude, atol=2e-3)
     assert relate(grid_of(lr.deepr.nest(mogreps_hr, factor=4)), grid_of(mogreps_hr))[0] == 4
+
+
+def test_latitudes_and_longitudes_to_a_curvilinear_grid():
+    """ERA5's kind of grid, and labels of a model that gives 2-D latitude and longitude only."""
+    labels = xr.concat([wrf_like(), wrf_like() + 1], "time").assign_coords(
+        time=np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]")
+    )
+    labels["T2"].attrs["units"] = "K"
+    lr = plane(np.arange(30.0, 60, 0.25), np.arange(-10.0, 40, 0.25)).rename(t2m="T2")
+    out = lr.deepr.nest(labels, factor=4)
+    grid = grid_of(out)
+    assert grid.kind == "curvilinear"
+    assert relate(grid, grid_of(labels)) == (4, (0, 0, 0, 0))
+    np.testing.assert_allclose(out.T2[1], 281 + 2 * out.XLAT - out.XLONG, atol=1e-3)
+    model = out.deepr.fit(
+        labels, max_steps=2, batch_size=2, validation=None, network=TINY, progress=False
+    )
+    fine = out.deepr.downscale(model, steps=2)
+    np.testing.assert_array_equal(fine.XLAT, labels.XLAT)
+    assert np.isfinite(fine.T2.compute()).all()
+    odd = labels.isel(south_north=slice(0, 23))
+    with pytest.raises(GridError, match=r"'south_north' has 23 cells.*select 20 cells first"):
+        lr.deepr.nest(odd, factor=4)
+    with pytest.raises(GridError, match="coarse grid is curvilinear"):
+        labels.deepr.nest(lr, factor=4)
+
+
+def wrf_like() -> xr.Dataset:
+    """A turned grid of 5 km about 45° north."""
+    lat, lon = turned(24, 32, 5 / EARTH_RADIUS, 45, 10, 0.4)
+    return field(lat, lon)
 
 
 def test_a_global_field_serves_across_its_seam(italy_hr):

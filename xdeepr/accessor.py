@@ -374,7 +374,7 @@ class _Accessor(Generic[XarrayObject]):
         Raises
         ------
         GridError
-            If this field does not cover the fine grid, or a grid is curvilinear.
+            If this field does not cover the fine grid, or its grid is curvilinear.
         OptionError
             If the factor is out of range, or the method is unknown or not installed.
 

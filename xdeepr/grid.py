@@ -175,6 +175,15 @@ class Grid:
         # both away from where rounding goes one way in one sub-domain and the other in the next
         return round(float(axis.edges[0]) / step + 0.137)
 
+    def extent(self) -> str:
+        """Return in words what the grid covers: edges of its axes, or of 2-D coordinates."""
+        if self.kind == "curvilinear" and self.places is not None:
+            (lat, lon), names = self.places.degrees(), self.places.names
+            spans = [(names[0], lat.min(), lat.max()), (names[1], lon.min(), lon.max())]
+        else:
+            spans = [(axis.name, axis.edges[0], axis.edges[-1]) for axis in (self.y, self.x)]
+        return ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in spans)
+
     def rows_beyond_poles(self) -> tuple[int, int]:
         """Return how many rows are centred beyond the south and the north pole."""
         if self.kind not in ("latlon", "rotated"):

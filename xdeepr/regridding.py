@@ -41,7 +41,8 @@ def nest(
     obj : xarray.Dataset or xarray.DataArray
         Coarse fields on a rectilinear grid: of the kind of `like`, or latitude/longitude.
     like : xarray.Dataset or xarray.DataArray
-        Anything on the fine grid (rectilinear, of any kind).
+        Anything on the fine grid, of any kind. Around a curvilinear one there is no context, and
+        its sizes must be multiples of the factor.
     factor : int, optional
         HR cells in an LR cell along each axis, 2 to 8. Default: the nearest to the ratio of the
         resolutions.
@@ -60,8 +61,9 @@ def nest(
     Raises
     ------
     GridError
-        If a grid is curvilinear, the coarse data do not cover the fine grid, or the resolutions
-        differ by less than 2 or more than 8 and no factor is given.
+        If the coarse grid is curvilinear or of a kind that does not go with the fine one, does not
+        cover the fine grid, or the resolutions differ by less than 2 or more than 8 and no factor
+        is given.
     OptionError
         If the factor is out of range, or the method is unknown or not installed.
 
@@ -104,12 +106,11 @@ def _only_field(ds: xr.Dataset, name: str, wanted: Any) -> Any:
 
 def _check_kinds(source: Grid, fine: Grid) -> None:
     """Refuse grids between which nothing can be interpolated here."""
-    for grid, role in ((source, "coarse"), (fine, "fine")):
-        if grid.kind == "curvilinear":
-            raise GridError(
-                f"the {role} grid is curvilinear: regrid it to a rectilinear one first, for example"
-                " with xesmf."
-            )
+    if source.kind == "curvilinear":
+        raise GridError(
+            "the coarse grid is curvilinear: regrid it to latitudes and longitudes first, for"
+            " example with xesmf."
+        )
     if source.kind not in (fine.kind, "latlon"):
         raise GridError(
             f"the coarse grid is {source.kind}, the fine grid {fine.kind}: regrid one of them to"
@@ -133,13 +134,15 @@ def _factor(source: Grid, fine: Grid) -> int:
 
 def _kilometres(grid: Grid) -> float:
     """Return the size of a cell along y in km."""
-    if grid.kind != "projected":
+    if grid.kind in ("latlon", "rotated"):
         return grid.y.step * _KM_PER_DEGREE
     return grid.y.step * (1.0 if str(grid.y.attrs.get("units")) == "km" else 1e-3)
 
 
 def _coarse(source: Grid, fine: Grid, factor: int) -> Grid:
     """Return the grid of blocks of fine cells, as far as the coarse data reach."""
+    if fine.kind == "curvilinear":  # beyond the fine cells nobody knows where others would lie
+        return fine.merge(factor)
     same = source.kind == fine.kind
     y = _blocks(fine.y, factor, source.y if same else None)
     x = _blocks(fine.x, factor, source.x if same else None, periodic=fine.kind != "projected")

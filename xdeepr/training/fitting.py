@@ -411,14 +411,12 @@ def _check_same_fields(training: Aligned, validation: Aligned) -> None:
 
 def _training_record(aligned: Aligned, pairs: Pairs, trainer: Trainer) -> dict[str, Any]:
     """Return what the card says of the training."""
-    y, x = aligned.hr_grid.y, aligned.hr_grid.x
     record: dict[str, Any] = {
         "period": [time_text(pairs.times.stamps[i]) for i in (0, -1)],
         "times": len(pairs),
         "months": sorted({int(m) for m in aligned.time.dt.month.values}),
         "predictor_range": _ranges(pairs.lr),
-        "domain": f"{y.name} {y.edges[0]:g} to {y.edges[-1]:g}, {x.name} {x.edges[0]:g} to"
-        f" {x.edges[-1]:g}",
+        "domain": aligned.hr_grid.extent(),
         "fingerprint": fingerprint(pairs),
         "masked": pairs.gaps and bool(pairs.never_known().any()),
         "steps": trainer.progress.step,
