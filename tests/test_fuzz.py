@@ -35,7 +35,8 @@ from tests.legacy.folders import (
 from xdeepr import checkpoint as files
 from xdeepr.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, TrainingError, XdeeprError
-from xdeepr.kept_fields import load_coordinates
+from xdeepr.grid import grid_of
+from xdeepr.kept_fields import load_coordinates, load_covariates
 from xdeepr.legacy import from_deepr
 
 MOST_GROWTH = 600 * 2**20
@@ -160,6 +161,25 @@ def test_files_beside_the_card(name, forged, data, folder, copied):
     model = ours(xdeepr.load, copied)
     assert forged or model is None or (copied / name).read_bytes() == whole
     ours(load_coordinates, copied)
+
+
+@fuzz(40)
+@given(data=st.data())
+def test_covariates_that_tasks_read(data, folder, copied):
+    """Damaged before the work is planned, or after that: an error of ours or the right values."""
+    refresh(folder, copied)
+    card, _ = files.load_card(folder)
+    grid = grid_of(lr_dataset(1)).refine(card.factor).crop(card.hr_margin)
+    whole = (folder / files.COVARIATES).read_bytes()
+    spoilt = data.draw(damaged(whole))
+    if data.draw(st.booleans()):
+        (copied / files.COVARIATES).write_bytes(spoilt)
+        ds = ours(load_covariates, copied, card, grid, "digest")
+    else:
+        ds = load_covariates(copied, card, grid, "digest")
+        (copied / files.COVARIATES).write_bytes(spoilt)
+    if ds is not None:
+        ours(ds.compute, scheduler="synchronous")
 
 
 # --- checkpoints of DeepR -------------------------------------------------------------------------

@@ -161,6 +161,27 @@ def test_conservative_keeps_totals(labels: xr.DataArray) -> None:
     xr.testing.assert_equal(out.lat, bilinear.lat)
 
 
+def test_conservative_on_a_projection(mogreps_hr: xr.Dataset) -> None:
+    """Cells of one area: the sum over them is kept, of wind over 2 km moved by half a cell."""
+    field = mogreps_hr.wind_speed.isel(time=[0])
+    y, x = field.dims[-2:]
+    labels = field.assign_coords({y: field[y] + 700, x: field[x] - 900}).isel(
+        {y: slice(10, 90), x: slice(10, 90)}
+    )
+    out = field.deepr.coarsen(4).deepr.nest(labels, method="conservative")
+    grid, coarse = grid_of(out), grid_of(field.deepr.coarsen(4))
+    inner = {y: slice(1, -1), x: slice(1, -1)}
+    area = grid.crop((1, 1, 1, 1))
+
+    def shared(axis: Any, own: Any) -> np.ndarray:
+        return np.diff(np.clip(own.edges, axis.edges[0], axis.edges[-1]))
+
+    weights = shared(area.y, coarse.y), shared(area.x, coarse.x)
+    expected = np.einsum("yx,y,x", field.deepr.coarsen(4)[0].values, *weights)
+    cell = grid.y.step * grid.x.step
+    assert float(out[0].isel(inner).astype("f8").sum()) * cell == pytest.approx(expected, rel=1e-6)
+
+
 def test_conservative_is_lazy_and_the_same_in_chunks(labels, count_computes) -> None:
     whole = rain(1.0).deepr.nest(labels, factor=4, method="conservative")
     lazy = rain(1.0, time=1, lat=7, lon=11).deepr.nest(labels, factor=4, method="conservative")
