@@ -30,7 +30,7 @@ from tests.io.cases import (
 from xdeepr.errors import OutputError
 from xdeepr.io import is_unfinished, regions, write_periods, write_zarr
 
-KILLS = int(os.environ.get("XDEEPR_TEST_KILLS", 3))
+KILLS = 10
 
 
 @pytest.fixture
