@@ -257,7 +257,7 @@ def many_blocks(monkeypatch) -> None:
     def smaller(shape, **options):
         return make_plan(shape, **{**options, "block": 16})
 
-    monkeypatch.setattr("xdeepr.assembly.make_plan", smaller)
+    monkeypatch.setattr("xdeepr.layout.make_plan", smaller)
 
 
 def test_a_part_computes_only_its_blocks(lr, checkpoint, calls, many_blocks):
@@ -340,7 +340,7 @@ def test_no_seams(block, mogreps_lr, wind_model, monkeypatch):
     def with_blocks(shape, **chosen):
         return make_plan(shape, **{**chosen, "block": block})
 
-    monkeypatch.setattr("xdeepr.assembly.make_plan", with_blocks)
+    monkeypatch.setattr("xdeepr.layout.make_plan", with_blocks)
     out = lr.deepr.downscale(wind_model, tile=40, overlap=12, batch_size=49, **options)
     tiled = out.wind_speed.values
     assert np.abs(tiled - one).max() > 1e-3  # the tiles do make a difference somewhere

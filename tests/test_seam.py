@@ -140,7 +140,7 @@ def test_blocks_round_the_globe(hr: xr.DataArray, monkeypatch: pytest.MonkeyPatc
     lr = xdeepr.coarsen(hr, 4)
     whole = ask(lr, model)
     monkeypatch.setattr(
-        "xdeepr.assembly.make_plan", lambda *args, **kw: make_plan(*args, **{**kw, "block": 32})
+        "xdeepr.layout.make_plan", lambda *args, **kw: make_plan(*args, **{**kw, "block": 32})
     )
     lazy = lr.isel(time=[0]).deepr.downscale(model, members=1, steps=3)
     assert lazy.chunksizes["lon"] == (32, 32, 32, 32)

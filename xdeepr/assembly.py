@@ -1,9 +1,9 @@
-"""Assemble the lazy field: where its blocks lie, and what they are computed from."""
+"""Assemble the lazy field from what its blocks are computed from."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import dask.array as da
@@ -11,65 +11,23 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.blocks import Geometry, SamplingOptions
+from xdeepr.blocks import Geometry
 from xdeepr.card import Card, Quantity
 from xdeepr.conditioning import stack_fields, time_inputs
 from xdeepr.covariates import solar_on, statics_on, varying_on
-from xdeepr.curvilinear import Places
-from xdeepr.errors import GridError, OptionError
+from xdeepr.cutting import Arrays
+from xdeepr.errors import GridError
 from xdeepr.further_dims import keyed_with
 from xdeepr.grid import Grid
+from xdeepr.instance_statistics import lazy_statistics
 from xdeepr.kept_fields import load_covariates, load_untrained
-from xdeepr.lazy import Arrays, Chunking, Recipe, Source, lazy_blocks
+from xdeepr.layout import Request, geometry_of, place_of
+from xdeepr.lazy import Chunking, Recipe, Source, lazy_blocks
 from xdeepr.missing import Missing, without_gaps
-from xdeepr.moments import statistics_of_parts
-from xdeepr.plan import Block, Segment, Span, make_plan
 from xdeepr.resolving import Model
-
-_TILE_SLACK = 1.5
-"""A domain up to this many times as large as a training window is done in one tile."""
-
-_STATISTICS = 2**22
-"""HR pixels that are interpolated at a time to find the mean of a field."""
 
 _WRAP = 3
 """LR columns beyond the seam that interpolation may look at."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for; the same for a model and for the model it builds on.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The coarse data, backed by dask.
-    time : xarray.DataArray, optional
-        Its times.
-    lr_grid, hr_grid : Grid
-        The grids.
-    covariates : xarray.Dataset, optional
-        As the user gave them.
-    tile, overlap
-        As the user gave them.
-    options : SamplingOptions
-        How to sample.
-    members : int
-        Number of realizations.
-    entry : int
-        Tells the noise of different input members apart.
-    """
-
-    ds: xr.Dataset
-    time: xr.DataArray | None
-    lr_grid: Grid
-    hr_grid: Grid
-    covariates: xr.Dataset | None
-    tile: int | tuple[int, int] | None
-    overlap: int | None
-    options: SamplingOptions
-    members: int
-    entry: int = 0
 
 
 def lazy_field(model: Model, request: Request, missing: Missing = "error") -> da.Array:
@@ -116,7 +74,7 @@ def _untrained(model: Model, hr_grid: Grid) -> np.ndarray | None:
     if model.card is None or not model.card.training.get("masked"):
         return None
     try:
-        y, x = _place(model, hr_grid)[1]
+        y, x = place_of(model, hr_grid)[1]
     except GridError:
         return None
     never = load_untrained(model.source.name)
@@ -127,7 +85,7 @@ def _computed(model: Model, request: Request) -> da.Array:
     """Return the output of a model where nothing is missing, (realization, time, V, y, x)."""
     card, time, hr_grid = model.card, request.time, request.hr_grid
     lr = stack_fields(request.ds, model.predictors, role="predictor").data
-    geometry = _geometry(model, request)
+    geometry = geometry_of(model, request)
     if request.lr_grid.closed and hr_grid.closed and not (card and card.bound):
         lr, geometry = around_the_globe(lr, geometry, request.lr_grid)
     features = card.time_features if card else {}
@@ -139,7 +97,7 @@ def _computed(model: Model, request: Request) -> da.Array:
         covariates.statics,
         da.concatenate(fields, axis=1) if fields else None,
         _base(model, request),
-        _statistics(card, geometry, lr) if card and card.instance else None,
+        lazy_statistics(lr, geometry) if card and card.instance else None,
         covariates.in_files,
     ).around(geometry.overhang)
     times = time_inputs(time, features)
@@ -201,148 +159,6 @@ def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[d
     margin = (geometry.margin[0], geometry.margin[1] + width * geometry.factor)
     shape = (geometry.lr_shape[0], size + 2 * width)
     return lr, replace(geometry, margin=margin, lr_shape=shape)
-
-
-def _statistics(card: Card, geometry: Geometry, lr: da.Array) -> da.Array:
-    """Return mean and deviation of each interpolated field, (time, 2, predictor)."""
-    one_field = lr.rechunk({1: -1, 2: -1, 3: -1})
-    return da.map_blocks(
-        interpolated_statistics,
-        one_field,
-        geometry=geometry,
-        dtype=np.float64,
-        drop_axis=[2, 3],
-        chunks=(one_field.chunks[0], (2,), (lr.shape[1],)),
-        new_axis=[2],
-        meta=np.empty((0, 0, 0)),
-    )
-
-
-def interpolated_statistics(lr: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Return mean and deviation of each field after interpolation to the HR domain.
-
-    Parameters
-    ----------
-    lr : numpy.ndarray
-        Fields (time, predictor, y, x) on the whole LR domain.
-    geometry : Geometry
-        How the grids nest.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (time, 2, predictor).
-    """
-    import torch
-
-    height, width = geometry.hr_shape
-    columns = Segment(Span(0, width), (Span(0, width),))
-    rows = max(1, _STATISTICS // width)
-    bands = [Span(first, min(first + rows, height)) for first in range(0, height, rows)]
-
-    def fine(field: np.ndarray, band: Span) -> np.ndarray:
-        block = Block(Segment(band, (band,)), columns)
-        y, x = geometry.lr_windows_of_fine(block)
-        part = torch.from_numpy(field[None, :, y.slice, x.slice])
-        return geometry.interpolate_fine(part, block, "bicubic")[0].numpy()
-
-    fields = np.ascontiguousarray(lr, dtype=np.float32)
-    return np.stack([statistics_of_parts(fine(f, band) for band in bands) for f in fields])
-
-
-def _geometry(model: Model, request: Request) -> Geometry:
-    """Plan tiles and blocks on the whole HR domain."""
-    card, shape = model.card, request.hr_grid.shape
-    scale = card.scale if card else 1
-    size, overlap = _tile(model, request)
-    plan = make_plan(
-        (-(-shape[0] // scale), -(-shape[1] // scale)),
-        tile=(-(-size[0] // scale), -(-size[1] // scale)),
-        overlap=overlap // scale,
-        block=1024 // scale,
-        closed=_closed(model, request),
-    )
-    return Geometry(
-        plan,
-        model.factor,
-        (model.margin[0], model.margin[2]),
-        request.lr_grid.shape,
-        request.hr_grid.origin(),
-        request.hr_grid.period,
-        context=card.context if card else 0,
-        scale=scale,
-        shape=shape,
-        trained=_place(model, request.hr_grid) if card and card.bound else ((0, 0), (0, 0)),
-        overhang=plan.overhang * scale if plan.closed else 0,
-    )
-
-
-def _closed(model: Model, request: Request) -> bool:
-    """Whether tiles go on across the seam of the globe."""
-    card, grid = model.card, request.hr_grid
-    if card is None or card.bound or not (request.lr_grid.closed and grid.closed):
-        return False
-    width = grid.shape[1]
-    if card.fixed_size and width <= card.tile[1]:  # a tile that cannot be made wider
-        return False
-    return width == grid.period and width % card.scale == 0
-
-
-def _tile(model: Model, request: Request) -> tuple[tuple[int, int], int]:
-    """Return height and width of a tile, and the overlap, in HR pixels."""
-    card, shape, tile = model.card, request.hr_grid.shape, request.tile
-    if tile is None:
-        trained = card.tile if card else shape
-        slack = 1.0 if card and card.fixed_size else _TILE_SLACK
-        size = tuple(n if n <= slack * t else t for n, t in zip(shape, trained, strict=True))
-    else:
-        size = (tile, tile) if isinstance(tile, int | np.integer) else tuple(tile)
-    if len(size) != 2:
-        raise OptionError(f"tile={tile!r}: give one number or a pair (height, width) in HR pixels.")
-    overlap = request.overlap
-    if overlap is None:
-        overlap = min(min(s, n) for s, n in zip(size, shape, strict=True)) // 4
-        if card and card.context:  # tiles of whole LR cells need no further cells
-            cut = 0 if size[0] < shape[0] else 1
-            overlap += (size[cut] - overlap) % card.factor
-    return (int(size[0]), int(size[1])), int(overlap)
-
-
-def _place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return where this domain begins on that of the training, in LR cells and HR pixels."""
-    first = []
-    if hr_grid.kind == "curvilinear":
-        return _curvilinear_place(model, hr_grid)
-    for axis, known in zip((hr_grid.y, hr_grid.x), model.known, strict=True):
-        offset = (axis.centres[0] - known[0]) / axis.step
-        if hr_grid.kind != "projected" and axis is hr_grid.x:
-            around = 360 / axis.step
-            offset = (offset + 0.5) % around - 0.5
-        place = round(offset)
-        inside = place >= 0 and place + axis.size <= known.size
-        if abs(offset - place) > 0.1 or place % model.factor or not inside:
-            raise GridError(
-                f"the model {model.name!r} is normalized cell by cell and serves only on its"
-                f" training domain: {axis.name!r} runs from {known[0]:g} to {known[-1]:g} there,"
-                f" here from {axis.centres[0]:g} to {axis.centres[-1]:g}. Select a part of that"
-                " domain, or fit with normalization='domain-wise'."
-            )
-        first.append(place)
-    y, x = first
-    return (y // model.factor, x // model.factor), (y, x)
-
-
-def _curvilinear_place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return where this domain begins on a curvilinear one of the training."""
-    assert hr_grid.places is not None  # curvilinear grids have them
-    found = Places.of(*model.known).locate(hr_grid.places)
-    if found is None or any(place % model.factor for place in found):
-        raise GridError(
-            f"the model {model.name!r} is normalized cell by cell and serves only on its training"
-            " domain, whose cells are not those of the data. Select a part of that domain, or fit"
-            " with normalization='domain-wise'."
-        )
-    return (found[0] // model.factor, found[1] // model.factor), found
 
 
 class _Covariates(NamedTuple):

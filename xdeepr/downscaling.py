@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.assembly import Request, lazy_field
+from xdeepr.assembly import lazy_field
 from xdeepr.blocks import SamplingOptions
 from xdeepr.card import Card
 from xdeepr.errors import OptionError
 from xdeepr.further_dims import each_entry, entry_key, further_dims, is_reference_time
 from xdeepr.grid import grid_of
+from xdeepr.layout import Request
 from xdeepr.missing import Missing, check_missing
 from xdeepr.output import cf_dataset
 from xdeepr.resolving import Model, check_options, check_suits, resolve, warn_of_new_months

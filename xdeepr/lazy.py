@@ -7,11 +7,10 @@ itself is never in the graph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
@@ -21,6 +20,7 @@ from xdeepr.blocks import BlockInput, Geometry, SamplingOptions, Times
 from xdeepr.card import Quantity
 from xdeepr.conditioning import check_finite
 from xdeepr.covariates import check_statics
+from xdeepr.cutting import FIELDS, Arrays, Cutter, PartInFiles
 from xdeepr.devices import automatic_device, limit_threads
 from xdeepr.plan import Block
 
@@ -88,77 +88,6 @@ def resolve_device(device: str | None) -> str:
     import torch
 
     return automatic_device() if device in (None, "auto") else str(torch.device(device))
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """The dask arrays that blocks are computed from.
-
-    Parameters
-    ----------
-    lr : dask.array.Array
-        Predictors (time, predictor, y, x) on the whole LR domain.
-    statics : dask.array.Array
-        Static covariates (covariate, H, W) on the whole HR domain.
-    varying, base : dask.array.Array, optional
-        Covariates that vary in time with the sun's position, and the output of the base model,
-        (time, channel, H, W) on the whole HR domain.
-    statistics : dask.array.Array, optional
-        Mean and deviation of each field, (time, 2, predictor).
-    in_files : bool
-        Whether the static covariates are in files that tasks can read at little cost. Each then
-        reads its part itself; as chunks in the graph, parts would wait in memory for tasks to come.
-    """
-
-    lr: da.Array
-    statics: da.Array
-    varying: da.Array | None = None
-    base: da.Array | None = None
-    statistics: da.Array | None = None
-    in_files: bool = False
-
-    def around(self, columns: int) -> Arrays:
-        """Return fields on the HR grid with columns of the opposite side beyond both ends."""
-        if not columns:
-            return self
-        fields = ("statics", "varying", "base")
-        given = {k: array for k in fields if (array := getattr(self, k)) is not None}
-        wider = {
-            k: da.concatenate([a[..., -columns:], a, a[..., :columns]], axis=-1)
-            for k, a in given.items()
-        }
-        return replace(self, **wider)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the arrays, which stand for their content."""
-        return tuple(a.name if a is not None else "" for a in (getattr(self, k) for k in _FIELDS))
-
-
-@dataclass(frozen=True)
-class PartInFiles:
-    """A part of an array that a task computes itself.
-
-    Parameters
-    ----------
-    graph : dict
-        Tasks that make it.
-    key : tuple
-        The last of them.
-    """
-
-    graph: dict[Any, Any]
-    key: tuple[Any, ...]
-
-    @classmethod
-    def of(cls, array: da.Array) -> PartInFiles:
-        """Return an array of one chunk in this form."""
-        key = (array.name, *(0,) * array.ndim)
-        return cls(array.dask.cull({key}).to_dict(), key)
-
-    def read(self) -> np.ndarray:
-        """Return its values."""
-        return np.asarray(dask.get(self.graph, self.key))
 
 
 @dataclass(frozen=True)
@@ -325,7 +254,7 @@ def lazy_blocks(
         for t, when in enumerate(_runs(chunking.times))
         for r, members in enumerate(_runs(chunking.realizations))
     ]
-    cut = _Cutter(arrays, chunking, recipe.geometry)
+    cut = Cutter(arrays, chunking.times, recipe.geometry)
     for row, column, block in plan.blocks():
         fields = cut(block)
         block_key = f"{name}-block-{row}-{column}"
@@ -334,66 +263,14 @@ def lazy_blocks(
             graph[f"{block_key}-statics"] = PartInFiles.of(fields.pop("statics").array)
         dependencies += [part.array for part in fields.values()]
         for r, t, slab in slabs:
-            inputs: list[Any] = [fields[k].key(t) if k in fields else None for k in _FIELDS]
+            inputs: list[Any] = [fields[k].key(t) if k in fields else None for k in FIELDS]
             if arrays.in_files:
-                inputs[_FIELDS.index("statics")] = f"{block_key}-statics"
+                inputs[FIELDS.index("statics")] = f"{block_key}-statics"
             task = (compute_block, *shared, block_key, slab, *inputs)
             graph[(name, r, t, 0, row, column)] = task
     chunks = (chunking.realizations, chunking.times, (predictands,), *recipe.geometry.chunks)
     layers = HighLevelGraph.from_collections(name, graph, dependencies=dependencies)
     return da.Array(layers, name, chunks, dtype=np.float32)
-
-
-_FIELDS = ("lr", "statics", "varying", "base", "statistics")
-"""Arrays in the order in which :func:`compute_block` takes them."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What a block needs of one array, in one chunk but for times."""
-
-    array: da.Array
-    timed: bool
-
-    def key(self, time: int) -> tuple[Any, ...]:
-        """Return the key of the chunk with these times."""
-        rest = (0,) * (self.array.ndim - self.timed)
-        return (self.array.name, time, *rest) if self.timed else (self.array.name, *rest)
-
-
-class _Cutter:
-    """Cut the parts of all arrays that a block needs.
-
-    Parameters
-    ----------
-    arrays : Arrays
-        On the whole domain.
-    chunking : Chunking
-        How times are divided.
-    geometry : Geometry
-        Where blocks lie.
-    """
-
-    def __init__(self, arrays: Arrays, chunking: Chunking, geometry: Geometry) -> None:
-        # times are rechunked once, not for every block of the plane
-        self.fields = {
-            name: array if name == "statics" else array.rechunk({0: chunking.times})
-            for name in _FIELDS
-            if (array := getattr(arrays, name)) is not None
-        }
-        self.geometry = geometry
-
-    def __call__(self, block: Block) -> dict[str, _Part]:
-        """Return for each array the part that a block needs."""
-        windows = {"lr": self.geometry.lr_windows(block), "statistics": ()}
-        out = {}
-        for name, array in self.fields.items():
-            spans = windows.get(name, self.geometry.hr_windows(block))
-            part = array[(..., *(span.slice for span in spans))]
-            timed = name != "statics"
-            single = {axis: -1 for axis in range(int(timed), part.ndim)}
-            out[name] = _Part(part.rechunk(single), timed)
-        return out
 
 
 def _runs(sizes: tuple[int, ...]) -> list[tuple[int, int]]:

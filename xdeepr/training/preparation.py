@@ -9,12 +9,12 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from xdeepr.assembly import interpolated_statistics
 from xdeepr.blocks import Geometry
 from xdeepr.card import Card, Quantity
 from xdeepr.conditioning import time_inputs
 from xdeepr.covariates import covariates_on, describe_covariates, solar_on, varying_on
 from xdeepr.errors import OptionError
+from xdeepr.instance_statistics import interpolated_statistics
 from xdeepr.normalization import Method, Moments, Normalization
 from xdeepr.plan import make_plan
 from xdeepr.training.alignment import Aligned
