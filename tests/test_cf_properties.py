@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import dask
@@ -196,6 +197,13 @@ class TestUnits:
             cf.units_of(uas)
         with pytest.raises(UnitsError, match="'uas'"):
             cf.convert_units(uas, "m s-1")
+
+    def test_a_broken_library_is_not_blamed_on_the_units(
+        self, field: xr.DataArray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "cf_xarray.units", None)
+        with pytest.raises(ImportError, match=r"cf_xarray\.units"):
+            cf.units_of(field.assign_attrs(units="K"))
 
     def test_unknown(self, field: xr.DataArray) -> None:
         with pytest.raises(UnitsError, match=r"'t2m'.*'furlongs per moon'"):

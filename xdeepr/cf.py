@@ -221,9 +221,10 @@ def units_of(da: xr.DataArray) -> str:
     spelled = _UNIT_SPELLINGS.get(stated.lower(), stated)
     if spelled.isupper() and spelled.isalpha() and len(spelled) > 4:
         spelled = spelled.lower()  # names, unlike symbols, are the same in any case (UDUNITS)
+    registry = _registry()
     try:
         _check_powers(spelled)
-        _parse(spelled)
+        registry.parse_units(spelled)
     except Exception as error:  # pint raises many kinds for text that is no unit
         stated = stated if len(stated) <= 200 else f"{stated[:200]}…"
         raise UnitsError(
@@ -250,11 +251,11 @@ def _check_powers(units: str) -> None:
         raise ValueError("its powers are too large")
 
 
-def _parse(units: str) -> Any:
-    """Return a pint unit."""
+def _registry() -> Any:
+    """Return pint's units in the spellings of CF; what cannot be imported is no fault of units."""
     from cf_xarray.units import units as registry
 
-    return registry.parse_units(units)
+    return registry
 
 
 def convert_units(da: xr.DataArray, units: str) -> xr.DataArray:
@@ -282,7 +283,7 @@ def convert_units(da: xr.DataArray, units: str) -> xr.DataArray:
     found = units_of(da)
     if found == units:
         return da.assign_attrs(units=units)
-    ours, theirs = _parse(found), _parse(units)
+    ours, theirs = (_registry().parse_units(text) for text in (found, units))
     if ours == theirs:
         return da.assign_attrs(units=units)
     density = 1.0
