@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -33,8 +33,8 @@ from xdeepr.io.journal import (
     write_record,
 )
 from xdeepr.io.locking import locked
-from xdeepr.io.regions import Field, Partition, compute
-from xdeepr.io.results import check_encoding, holds_times, loaded
+from xdeepr.io.regions import Field, Partition, compute, files_of
+from xdeepr.io.results import blank, check_encoding, loaded, time_dims
 from xdeepr.io.targets import SpoolTarget, force_to_disk
 
 Period = Literal["day", "month", "year"]
@@ -110,12 +110,12 @@ def write_periods(
     if folder.suffix in NETCDF + ZARR or folder.is_file():
         raise OptionError(f"{folder} must be a folder: it gets one file for each {period}.")
     job = _Job.of(ds, folder, period, name, encoding or {}, identity)
-    place = folder / FOLDER / digest(job.identity)
+    place = folder / FOLDER / job.run
     try:
         with locked(place / LOCK, folder):
-            job = _begin(job, place, resume=resume, overwrite=overwrite)
-            for number in range(len(job.files)):
-                if _state(job, number) != "whole":
+            job, whole = _begin(job, place, resume=resume, overwrite=overwrite)
+            for number, file in enumerate(job.files):
+                if file not in whole:
                     _write(job, number, place, progress)
             clear(place)
     finally:
@@ -159,15 +159,20 @@ class _Job:
         described = describe(ds, fields, layout, identity)
         return cls(ds, fields, dim, files, encoding, described)
 
+    @cached_property
+    def run(self) -> str:
+        """The digest of the identity."""
+        return digest(self.identity)
+
     def part(self, number: int) -> xr.Dataset:
         """Return what goes into a file, with the mark of the run."""
         at = list(self.files.values())[number]
-        return self.ds.isel({self.dim: at}).assign_attrs({RUN: digest(self.identity)})
+        return self.ds.isel({self.dim: at}).assign_attrs({RUN: self.run})
 
 
 def _time(ds: xr.Dataset) -> str:
     """Return the dimension of time."""
-    found = [str(d) for d in ds.dims if d in ds.coords and holds_times(ds[d])]
+    found = time_dims(ds)
     if len(found) != 1:
         raise OptionError(
             f"period: there must be one dimension of times, and there is {' and '.join(found)}."
@@ -195,8 +200,11 @@ def _periods(time: xr.DataArray, period: Period) -> Iterator[tuple[str, slice]]:
         at += length
 
 
-def _begin(job: _Job, place: Path, *, resume: bool, overwrite: bool) -> _Job:
-    """Refuse what is in the way; return the job with the dates of its first start."""
+def _begin(job: _Job, place: Path, *, resume: bool, overwrite: bool) -> tuple[_Job, Sequence[Path]]:
+    """Refuse what is in the way.
+
+    Return the job with the dates of its first start, and the files that are whole.
+    """
     record = read_record(place)
     states = {file: _state(job, number) for number, file in enumerate(job.files)}
     there = [file for file, state in states.items() if state != "absent"]
@@ -211,13 +219,13 @@ def _begin(job: _Job, place: Path, *, resume: bool, overwrite: bool) -> _Job:
     if not overwrite:
         _refuse_files(job, {f: states[f] for f in there}, place, begun=record is not None)
     _settle_others(job, place, overwrite=overwrite)
+    whole = [file for file in there if states[file] == "whole"]
     dates = {k: str(v) for k, v in job.ds.attrs.items() if k in DATES}
     if record is None:
-        whole = [file for file in there if states[file] == "whole"]
         kept = {k: v for k, v in _attributes(whole[0]).items() if k in dates} if whole else dates
         record = {"identity": job.identity, "dates": kept, "files": [f.name for f in job.files]}
         write_record(place, record)
-    return replace(job, ds=job.ds.assign_attrs(record["dates"]))
+    return replace(job, ds=job.ds.assign_attrs(record["dates"])), whole
 
 
 def _state(job: _Job, number: int) -> Literal["absent", "whole", "damaged", "other"]:
@@ -285,12 +293,8 @@ def _write(job: _Job, number: int, place: Path, progress: str | None) -> None:
     for target in targets.values():
         Path(target.folder).mkdir(parents=True, exist_ok=True)
 
-    def files(number: int) -> Iterator[Path]:
-        for field in fields:
-            for _, at in partition.blocks(field, number):
-                yield from targets[field.name].files(at)
-
     end_sessions(spool)
+    files = partial(files_of, fields, targets, partition)
     journal = Journal(spool, spool, len(partition), files)
     with (
         _counted(job, number),
@@ -337,16 +341,10 @@ def _put_together(
             if f.name in job.encoding
         },
     }
-    blank = {
-        f.name: part[f.name].variable.copy(
-            data=da.zeros(f.array.shape, dtype=f.array.dtype, chunks=-1)
-        )
-        for f in fields
-    }
     # written here without its fields: xarray leaves dask arrays until its writer is told to go
     store = xr.backends.NetCDF4DataStore.open(str(scratch), mode="w", format="NETCDF4")
     try:
-        part.assign(blank).dump_to_store(store, encoding=encoding)
+        blank(part, fields).dump_to_store(store, encoding=encoding)
     finally:
         store.close()
     with netCDF4.Dataset(scratch, "a") as file:

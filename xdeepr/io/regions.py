@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise, product
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -158,6 +159,31 @@ class Partition:
             along.append([(n, slice(edges[n], edges[n + 1])) for n in range(first, end)])
         for block in product(*along):
             yield tuple(n for n, _ in block), tuple(place for _, place in block)
+
+
+def files_of(
+    fields: Sequence[Field], targets: Mapping[str, Target], partition: Partition, number: int
+) -> Iterator[Path]:
+    """Return the files of a region.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        What is computed.
+    targets : mapping
+        Name of a field -> where it goes.
+    partition : Partition
+        The regions.
+    number : int
+        Which region.
+
+    Yields
+    ------
+    pathlib.Path
+    """
+    for field in fields:
+        for _, place in partition.blocks(field, number):
+            yield from targets[field.name].files(place)
 
 
 def compute(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import dask.array as da
 import xarray as xr
 
+from xdeepr import cf
 from xdeepr.errors import OptionError
 from xdeepr.io.identity import clean_encodings, split_variables
 from xdeepr.io.regions import Field
@@ -83,8 +85,8 @@ def aligned(
     return fields
 
 
-def slowest(ds: xr.Dataset) -> list[str]:
-    """Return the dimensions of time: what is computed for one time shares its inputs.
+def time_dims(ds: xr.Dataset) -> list[str]:
+    """Return the dimensions of time.
 
     Parameters
     ----------
@@ -95,21 +97,27 @@ def slowest(ds: xr.Dataset) -> list[str]:
     -------
     list of str
     """
-    return [str(d) for d in ds.dims if d in ds.coords and holds_times(ds[d])]
+    return [str(d) for d in ds.dims if d in ds.coords and cf.holds_times(ds[d])]
 
 
-def holds_times(coord: xr.DataArray) -> bool:
-    """Say whether a coordinate holds times, of any calendar.
+def blank(ds: xr.Dataset, fields: Sequence[Field]) -> xr.Dataset:
+    """Return a dataset with nothing in its fields, of which metadata are written.
 
     Parameters
     ----------
-    coord : xarray.DataArray
-        A coordinate.
+    ds : xarray.Dataset
+        The result.
+    fields : sequence of Field
+        Its fields.
 
     Returns
     -------
-    bool
+    xarray.Dataset
     """
-    if coord.dtype.kind == "O" and coord.size:
-        return hasattr(coord.values.flat[0], "calendar")
-    return coord.dtype.kind == "M"
+    zeros = {
+        f.name: ds[f.name].variable.copy(
+            data=da.zeros(f.array.shape, dtype=f.array.dtype, chunks=-1)
+        )
+        for f in fields
+    }
+    return ds.assign(zeros)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import dask.array as da
 import xarray as xr
 
 from xdeepr.errors import DataUnavailableError, OptionError, OutputError
@@ -40,8 +39,8 @@ from xdeepr.io.journal import (
     zarr_attributes,
 )
 from xdeepr.io.locking import locked
-from xdeepr.io.regions import Field, Partition, compute
-from xdeepr.io.results import aligned, check_encoding, loaded, slowest
+from xdeepr.io.regions import Field, Partition, compute, files_of
+from xdeepr.io.results import aligned, blank, check_encoding, loaded, time_dims
 from xdeepr.io.targets import PARTIAL, ZarrTarget, force_to_disk
 
 _HINT = "xdeepr writes this store; regions that are not done hold fill values"
@@ -145,7 +144,8 @@ class _Job:
         chunks = {name: _chunks(ds[name], encoding.get(name, {})) for name in names}
         units = {n: tuple(encoding.get(n, {}).get("shards") or chunks[n]) for n in names}
         fields = aligned(ds, names, units)
-        partition = Partition.of(fields, slowest(ds))
+        # what is computed for one time shares its inputs
+        partition = Partition.of(fields, time_dims(ds))
         encoding = {
             **encoding,
             **{
@@ -166,9 +166,7 @@ class _Job:
 
     def files(self, number: int) -> Iterator[Path]:
         """Return the files of a region."""
-        for field in self.fields:
-            for _, place in self.partition.blocks(field, number):
-                yield from self.targets[field.name].files(place)
+        return files_of(self.fields, self.targets, self.partition, number)
 
 
 def _chunks(field: xr.DataArray, encoding: Mapping[str, Any]) -> tuple[int, ...]:
@@ -267,13 +265,7 @@ def _wipe(path: Path) -> None:
 def _write_template(job: _Job) -> None:
     """Write the store without its fields beside the journal, then move it to its place."""
     path, scratch = job.path, job.path / FOLDER / "template"
-    blank = {
-        f.name: job.ds[f.name].variable.copy(
-            data=da.zeros(f.array.shape, dtype=f.array.dtype, chunks=-1)
-        )
-        for f in job.fields
-    }
-    ds = job.ds.assign(blank)
+    ds = blank(job.ds, job.fields)
     ds.attrs = {**ds.attrs, RUN: digest(job.identity), MARKER: _HINT}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
