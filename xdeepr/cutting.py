@@ -62,8 +62,47 @@ class Arrays:
 
 
 @dataclass(frozen=True)
-class PartInFiles:
-    """A part of an array that a task computes itself.
+class Part:
+    """What a block needs of one array, in one chunk but for times.
+
+    Parameters
+    ----------
+    array : dask.array.Array
+        The part.
+    timed : bool
+        Whether its first dimension is time.
+    """
+
+    array: da.Array
+    timed: bool
+
+    def key(self, time: int) -> Any:
+        """Return the key of the chunk with these times."""
+        rest = (0,) * (self.array.ndim - self.timed)
+        return (self.array.name, time, *rest) if self.timed else (self.array.name, *rest)
+
+    def enter(self, graph: dict[Any, Any], dependencies: list[Any]) -> None:
+        """Let tasks of a graph have it: dask computes its chunks for them."""
+        dependencies.append(self.array)
+
+
+@dataclass(frozen=True)
+class PartInFiles(Part):
+    """One without times that each task computes itself."""
+
+    def key(self, time: int) -> Any:
+        """Return the key of what computes it."""
+        return f"{self.array.name}-in-files"
+
+    def enter(self, graph: dict[Any, Any], dependencies: list[Any]) -> None:
+        """Let tasks of a graph have what computes it."""
+        chunk = super().key(0)
+        graph[self.key(0)] = Reader(self.array.dask.cull({chunk}).to_dict(), chunk)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What computes a chunk within the task that needs it.
 
     Parameters
     ----------
@@ -76,28 +115,9 @@ class PartInFiles:
     graph: dict[Any, Any]
     key: tuple[Any, ...]
 
-    @classmethod
-    def of(cls, array: da.Array) -> PartInFiles:
-        """Return an array of one chunk in this form."""
-        key = (array.name, *(0,) * array.ndim)
-        return cls(array.dask.cull({key}).to_dict(), key)
-
     def read(self) -> np.ndarray:
-        """Return its values."""
+        """Return the values."""
         return np.asarray(dask.get(self.graph, self.key))
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a block needs of one array, in one chunk but for times."""
-
-    array: da.Array
-    timed: bool
-
-    def key(self, time: int) -> tuple[Any, ...]:
-        """Return the key of the chunk with these times."""
-        rest = (0,) * (self.array.ndim - self.timed)
-        return (self.array.name, time, *rest) if self.timed else (self.array.name, *rest)
 
 
 class Cutter:
@@ -121,6 +141,7 @@ class Cutter:
             if (array := getattr(arrays, name)) is not None
         }
         self.geometry = geometry
+        self.in_files = {"statics"} if arrays.in_files else set()
 
     def __call__(self, block: Block) -> dict[str, Part]:
         """Return for each array the part that a block needs."""
@@ -131,5 +152,6 @@ class Cutter:
             part = array[(..., *(span.slice for span in spans))]
             timed = name != "statics"
             single = {axis: -1 for axis in range(int(timed), part.ndim)}
-            out[name] = Part(part.rechunk(single), timed)
+            kind = PartInFiles if name in self.in_files else Part
+            out[name] = kind(part.rechunk(single), timed)
         return out

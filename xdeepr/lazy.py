@@ -20,7 +20,7 @@ from xdeepr.blocks import BlockInput, Geometry, SamplingOptions, Times
 from xdeepr.card import Quantity
 from xdeepr.conditioning import check_finite
 from xdeepr.covariates import check_statics
-from xdeepr.cutting import FIELDS, Arrays, Cutter, PartInFiles
+from xdeepr.cutting import FIELDS, Arrays, Cutter, Reader
 from xdeepr.devices import automatic_device, limit_threads
 from xdeepr.plan import Block
 
@@ -110,7 +110,7 @@ def compute_block(
     block: Block,
     slab: Slab,
     lr: np.ndarray,
-    statics: np.ndarray | PartInFiles,
+    statics: np.ndarray | Reader,
     varying: np.ndarray | None = None,
     base: np.ndarray | None = None,
     statistics: np.ndarray | None = None,
@@ -142,7 +142,7 @@ def compute_block(
     """
     times = times.at(slice(*slab.times))
     lr = _own(lr)
-    statics = _own(statics.read() if isinstance(statics, PartInFiles) else statics)
+    statics = _own(statics.read() if isinstance(statics, Reader) else statics)
     check_finite(lr, [q.name for q in recipe.predictors], times.stamps, "predictor")
     fixed, changing = recipe.covariates
     check_statics(statics, fixed)
@@ -259,13 +259,10 @@ def lazy_blocks(
         fields = cut(block)
         block_key = f"{name}-block-{row}-{column}"
         graph[block_key] = block
-        if arrays.in_files:
-            graph[f"{block_key}-statics"] = PartInFiles.of(fields.pop("statics").array)
-        dependencies += [part.array for part in fields.values()]
+        for part in fields.values():
+            part.enter(graph, dependencies)
         for r, t, slab in slabs:
-            inputs: list[Any] = [fields[k].key(t) if k in fields else None for k in FIELDS]
-            if arrays.in_files:
-                inputs[FIELDS.index("statics")] = f"{block_key}-statics"
+            inputs = [fields[k].key(t) if k in fields else None for k in FIELDS]
             task = (compute_block, *shared, block_key, slab, *inputs)
             graph[(name, r, t, 0, row, column)] = task
     chunks = (chunking.realizations, chunking.times, (predictands,), *recipe.geometry.chunks)
