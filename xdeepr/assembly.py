@@ -24,6 +24,7 @@ from xdeepr.kept_fields import load_covariates, load_untrained
 from xdeepr.layout import Request, geometry_of, place_of
 from xdeepr.lazy import Chunking, Recipe, Source, lazy_blocks
 from xdeepr.missing import Missing, without_gaps
+from xdeepr.plan import EDGE
 from xdeepr.resolving import Model
 
 _WRAP = 3
@@ -217,5 +218,5 @@ def _without_covariates(card: Card, request: Request, error: GridError) -> _Cova
 
 def _blanks(leading: tuple[int, ...], request: Request) -> da.Array:
     """Return fields of 0 on the HR grid."""
-    chunks = (*(1 for _ in leading), 1024, 1024)
+    chunks = (*(1 for _ in leading), EDGE, EDGE)
     return da.zeros((*leading, *request.hr_grid.shape), chunks=chunks, dtype=np.float32)

@@ -15,7 +15,6 @@ Nothing is unpickled and no code in a checkpoint is ever run.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import os
 import re
@@ -30,7 +29,7 @@ import numpy as np
 from xdeepr.card import Card
 from xdeepr.errors import CheckpointError, OptionError, XdeeprError
 from xdeepr.interpolation import METHODS
-from xdeepr.kept_fields import CARD, COVARIATES, load_arrays
+from xdeepr.kept_fields import CARD, COVARIATES, load_arrays, sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -355,7 +354,7 @@ def shipped_names() -> list[str]:
 def _hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file beside the card, also of those in its subfolders."""
     files = (f for f in sorted(folder.rglob("*")) if f.is_file() and f != folder / CARD)
-    return {f.relative_to(folder).as_posix(): _sha256(f) for f in files}
+    return {f.relative_to(folder).as_posix(): sha256(f) for f in files}
 
 
 def _check_hashes(folder: Path) -> dict[str, str]:
@@ -372,15 +371,9 @@ def _check_hashes(folder: Path) -> dict[str, str]:
             )
         if not file.is_file():
             raise CheckpointError(f"{folder} lacks {name}: copy the whole checkpoint again.")
-        if _sha256(file) != stated.get(name):
+        if sha256(file) != stated.get(name):
             raise CheckpointError(
                 f"{file} does not match the SHA-256 in {CARD}: the file is damaged or from another"
                 " checkpoint; copy the whole checkpoint again."
             )
     return stated
-
-
-def _sha256(file: Path) -> str:
-    """Return the SHA-256 of a file, however long it is."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dask.array as da
 import numpy as np
@@ -13,7 +13,8 @@ from xdeepr.card import Quantity
 from xdeepr.conditioning import FIELD, describe
 from xdeepr.errors import AxisError, MissingValuesError, UnitsError
 from xdeepr.grid import Grid
-from xdeepr.resampling import EDGE, regrid
+from xdeepr.plan import EDGE
+from xdeepr.resampling import regrid
 
 
 def describe_covariates(
@@ -75,9 +76,9 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
     MissingValuesError
         If a covariate is not finite somewhere on the HR grid.
     """
-    fields = np.asarray(statics_on(grid, covariates, quantities))
+    fields = [np.asarray(f) for f in _statics(grid, covariates, quantities)]
     check_statics(fields, quantities)
-    return fields
+    return np.stack(fields) if fields else np.zeros((0, *grid.shape), dtype=np.float32)
 
 
 def statics_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]) -> da.Array:
@@ -100,6 +101,21 @@ def statics_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity
         See :func:`covariates_on`.
     """
     fields = []
+    for quantity, field in zip(quantities, _statics(grid, covariates, quantities), strict=True):
+        if isinstance(field, np.ndarray):
+            check_statics([field], [quantity])
+            fields.append(da.from_array(field, chunks=EDGE))
+        else:
+            fields.append(field)
+    if not fields:
+        return da.zeros((0, *grid.shape), chunks=(1, EDGE, EDGE), dtype=np.float32)
+    return da.stack(fields)
+
+
+def _statics(
+    grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]
+) -> Iterator[np.ndarray | da.Array]:
+    """Return static covariates (y, x) on the HR grid, float32: in memory, or lazy."""
     for quantity in quantities:
         field = _wanted(covariates, quantity)
         extra = sorted(set(map(str, field.dims)) - set(_horizontal(field)))
@@ -108,22 +124,17 @@ def statics_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity
                 f"covariate {field.name!r} varies along {extra[0]!r}, but the model knows it as a"
                 f" static field: select one entry, for example covariates.isel({extra[0]}=0)."
             )
-        values = regrid(field.astype("float64"), grid).data.astype(np.float32)
-        if isinstance(values, np.ndarray):
-            check_statics(values[None], [quantity])
-            values = da.from_array(values, chunks=EDGE)
-        fields.append(values)
-    if not fields:
-        return da.zeros((0, *grid.shape), chunks=(1, EDGE, EDGE), dtype=np.float32)
-    return da.stack(fields)
+        yield regrid(field.astype("float64"), grid).data.astype(np.float32)
 
 
-def check_statics(fields: np.ndarray, quantities: Sequence[Quantity]) -> None:
+def check_statics(
+    fields: np.ndarray | Sequence[np.ndarray], quantities: Sequence[Quantity]
+) -> None:
     """Refuse missing values.
 
     Parameters
     ----------
-    fields : numpy.ndarray
+    fields : numpy.ndarray, or a sequence of them
         Shape (covariate, y, x).
     quantities : sequence of Quantity
         What they are, for the message.

@@ -225,8 +225,8 @@ class Grid:
         """
         if self.kind == "curvilinear":
             return self._geographic()
-        reach = float(np.abs(self.y.centres).max())
-        if self.kind != "projected" and reach > 90 + 1e-3 * self.y.step:
+        if any(self.rows_beyond_poles()):
+            reach = float(np.abs(self.y.centres).max())
             raise GridError(
                 f"{self.y.name!r} would reach {reach:g} degrees, beyond the pole: leave out the"
                 " rows that are centred on the poles, for example"

@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from xdeepr.errors import CheckpointError
+from xdeepr.plan import EDGE
 
 if TYPE_CHECKING:
     from xdeepr.card import Card
@@ -28,9 +29,6 @@ CARD, COVARIATES = "card.json", "covariates.safetensors"
 
 _NUMBERS = {"BOOL", "F16", "F32", "F64", *(f"{sign}{n}" for sign in "IU" for n in (8, 16, 32, 64))}
 """Types that numpy knows, as safetensors calls them."""
-
-_EDGE = 1024
-"""Pixels along the edge of a part that is read at a time, as of a block."""
 
 
 def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -104,13 +102,13 @@ def load_covariates(
         If the file is missing or damaged.
     """
     y, x = load_coordinates(folder)
-    card_now = _digest_of_card(folder)
+    card_now = sha256(Path(folder) / CARD)
     dims = (grid.y.name, grid.x.name)
     fields = {}
     for number, quantity in enumerate(card.covariates):
         stored = _Stored(str(folder), card_now, number, _shape_of(y, x))
         name, meta = f"deepr-kept-{digest}-{number}", np.empty((0, 0), np.float32)
-        values = da.from_array(stored, chunks=_EDGE, name=name, meta=meta)
+        values = da.from_array(stored, chunks=EDGE, name=name, meta=meta)
         fields[quantity.name] = (dims, values, {**quantity.attrs, "units": quantity.units})
     ds = xr.Dataset(fields, grid.variables_of((y, x)))
     if grid.mapping is not None:
@@ -144,7 +142,7 @@ class _Stored:
     ndim = 2
 
     def __getitem__(self, part: tuple[slice, slice]) -> np.ndarray:
-        if _digest_of_card(self.folder) != self.card:
+        if sha256(Path(self.folder) / CARD) != self.card:
             raise CheckpointError(
                 f"{self.folder} has changed since downscale() was called: call it again."
             )
@@ -153,8 +151,10 @@ class _Stored:
             return np.asarray(file.get_slice("values")[(which, *part)][0], dtype=self.dtype)
 
 
-def _digest_of_card(folder: str | os.PathLike[str]) -> str:
-    return hashlib.sha256((Path(folder) / CARD).read_bytes()).hexdigest()
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file, however long it is."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load_arrays(

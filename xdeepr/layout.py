@@ -11,7 +11,7 @@ from xdeepr.blocks import Geometry, SamplingOptions
 from xdeepr.curvilinear import Places
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grid import Grid
-from xdeepr.plan import make_plan
+from xdeepr.plan import EDGE, make_plan
 from xdeepr.resolving import Model
 
 _TILE_SLACK = 1.5
@@ -82,7 +82,7 @@ def geometry_of(model: Model, request: Request) -> Geometry:
         (-(-shape[0] // scale), -(-shape[1] // scale)),
         tile=(-(-size[0] // scale), -(-size[1] // scale)),
         overlap=overlap // scale,
-        block=1024 // scale,
+        block=EDGE // scale,
         closed=_closed(model, request),
     )
     return Geometry(

@@ -17,6 +17,9 @@ from itertools import pairwise
 
 from xdeepr.errors import OptionError
 
+EDGE = 1024
+"""Greatest edge of a block's core in HR pixels; chunks of lazy HR fields have it too."""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -148,7 +151,7 @@ def make_plan(
     *,
     tile: tuple[int, int],
     overlap: int,
-    block: int = 1024,
+    block: int = EDGE,
     closed: bool = False,
 ) -> Plan:
     """Divide a domain into tiles and blocks.
@@ -161,7 +164,7 @@ def make_plan(
         Wanted height and width of a tile; a tile never exceeds the domain.
     overlap : int
         Pixels that neighbouring tiles share.
-    block : int, default: 1024
+    block : int, default: :data:`EDGE`
         Greatest edge of a block's core in pixels, rounded down to whole tiles (at least one).
     closed : bool, default: False
         Whether the columns go all the way round the globe. A tile as wide as the domain is then

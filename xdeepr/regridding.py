@@ -170,7 +170,7 @@ def _brought(field: xr.DataArray, axes: cf.Axes, coarse: Grid, method: Method) -
     """Bring one field to the coarse grid; without horizontal coordinates yet."""
     field = cf.without_fill_values(field)
     out = regrid(field, coarse, role="field", method=method)
-    out = as_user_order(out.transpose(..., coarse.y.name, coarse.x.name), coarse)
+    out = as_user_order(out, coarse)
     attrs = cf.lasting_attrs(field.attrs)
     if coarse.mapping is not None:
         attrs["grid_mapping"] = coarse.mapping[0]

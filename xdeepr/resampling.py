@@ -11,11 +11,9 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grid import Grid, ascending, grid_of
+from xdeepr.plan import EDGE
 
 Method = Literal["bilinear", "conservative"]
-
-EDGE = 1024
-"""HR pixels along the edge of a chunk of lazy fields, as of a block."""
 
 
 def regrid(
@@ -69,7 +67,8 @@ def regrid(
             out = _at_places(ours, axes, source, grid, role, method)
     dims = {axes.y: grid.y.name, axes.x: grid.x.name}
     out = out.drop_vars([d for d in (*dims, *dims.values()) if d in out.coords])
-    return out.rename({a: b for a, b in dims.items() if a in out.dims and a != b})
+    out = out.rename({a: b for a, b in dims.items() if a in out.dims and a != b})
+    return out.transpose(..., grid.y.name, grid.x.name)
 
 
 def _along_axes(
@@ -123,7 +122,7 @@ def _conservative(field: xr.DataArray, places: Mapping[str, np.ndarray], kind: s
         nan_threshold=0.5,
         output_chunks=None if field.chunks is None else chunks,
     )
-    return out.transpose(..., y, x).astype(field.dtype)
+    return out.astype(field.dtype)
 
 
 def _at_places(
