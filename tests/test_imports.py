@@ -12,25 +12,6 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "xdeepr"
 
-# Above the accessor: for people and files, never for the computation below.
-TOP = {"plotting", "datasets", "io", "cli"}
-# These may use TOP: cli and the package's front door; the accessor lazily (its own test below).
-ABOVE = TOP | {"accessor", "xdeepr", "__main__", "demo", "configuration"}
-LEAVES = {
-    "axes",
-    "cf",
-    "curvilinear",
-    "errors",
-    "grid",
-    "grid_axis",
-    "moments",
-    "nesting",
-    "normalization",
-}
-# What a leaf may lean on, beside the other leaves.
-LEAF_SUPPORT = {"_proj", "_version"}
-MACHINERY = {"plan", "tiling", "noise", "sampling"}
-VERBS = {"downscale", "fit", "accessor"}
 HEAVY = ("torch", "diffusers", "transformers", "matplotlib", "xskillscore")
 
 
@@ -80,29 +61,8 @@ def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
-def own(path: Path, *, lazy: bool = True) -> set[str]:
-    """First-level xdeepr modules and subpackages that a module imports."""
-    names = {name.split(".")[1] for name in imports(path, lazy=lazy) if name.startswith("xdeepr.")}
-    # `from xdeepr import __version__` takes an attribute, not a module.
-    return {name for name in names if top_level(name)}
-
-
-def top_level(name: str) -> bool:
-    return (PACKAGE / f"{name}.py").exists() or (PACKAGE / name / "__init__.py").exists()
-
-
-def house(name: str) -> str:
-    """First-level name under which a module lives: networks.unet -> networks."""
-    return name.split(".")[0]
-
-
-def those(names: set[str]) -> list[str]:
-    return [name for name in MODULES if house(name) in names]
-
-
 def test_the_house_is_found() -> None:
     assert len(MODULES) >= 10, f"only {sorted(MODULES)} found under {PACKAGE}"
-    assert {"errors", "plan", "noise", "sampling", "datasets"} <= set(MODULES)
 
 
 def test_the_parser_sees_each_kind_of_import(tmp_path: Path, monkeypatch) -> None:
@@ -117,43 +77,6 @@ def test_the_parser_sees_each_kind_of_import(tmp_path: Path, monkeypatch) -> Non
     eager = {"a.b", "xdeepr.cf", "xdeepr.grid.Grid", "xdeepr.sub.near"}
     assert set(imports(path, lazy=False)) == eager
     assert set(imports(path)) == eager | {"xdeepr.io.write"}
-
-
-@pytest.mark.parametrize("name", those(LEAVES))
-def test_leaves_import_only_leaves(name: str) -> None:
-    assert own(MODULES[name]) - LEAVES - LEAF_SUPPORT == set()
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if house(name) not in ABOVE])
-def test_nothing_below_the_accessor_imports_the_top(name: str) -> None:
-    assert own(MODULES[name]) & (TOP | {"accessor"}) == set()
-
-
-@pytest.mark.parametrize("name", those({"accessor", "xdeepr"}))
-def test_front_door_imports_the_top_only_lazily(name: str) -> None:
-    assert own(MODULES[name], lazy=False) & TOP == set()
-
-
-@pytest.mark.parametrize("name", those(MACHINERY))
-def test_machinery_never_imports_the_verbs(name: str) -> None:
-    assert own(MODULES[name]) & VERBS == set()
-
-
-@pytest.mark.parametrize("name", those({"downscaler"}))
-def test_downscaler_never_imports_the_verbs(name: str) -> None:
-    assert own(MODULES[name]) & VERBS == set()
-
-
-@pytest.mark.parametrize("name", those({"networks"}))
-def test_networks_know_no_xarray(name: str) -> None:
-    outside = {found.split(".")[0] for found in imports(MODULES[name])}
-    assert outside & {"xarray", "dask", "pandas", "cf_xarray", "pint_xarray"} == set()
-    assert own(MODULES[name]) - {"networks", "errors"} == set()
-
-
-@pytest.mark.parametrize("name", those({"training", "verification"}))
-def test_training_and_verification_are_strangers(name: str) -> None:
-    assert own(MODULES[name]) & ({"training", "verification"} - {house(name)}) == set()
 
 
 def test_import_leaves_heavy_libraries_alone() -> None:

@@ -13,11 +13,11 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.blocks import Geometry
 from xdeepr.card import Card, Quantity
+from xdeepr.cf.dimensions import keyed_with
 from xdeepr.conditioning import stack_fields, time_inputs
 from xdeepr.covariates import solar_on, statics_on, varying_on
 from xdeepr.cutting import Arrays
 from xdeepr.errors import GridError
-from xdeepr.further_dims import keyed_with
 from xdeepr.grid import Grid
 from xdeepr.instance_statistics import lazy_statistics
 from xdeepr.kept_fields import load_covariates, load_untrained

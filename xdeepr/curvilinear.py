@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xdeepr.axes import Axes, folded_pairs
+from xdeepr.cf.axes import Axes, folded_pairs
 from xdeepr.errors import AxisError, GridError
 from xdeepr.grid_axis import DEFAULT_ATTRS, KEPT_ATTRS, fine_positions
 

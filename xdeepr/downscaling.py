@@ -12,8 +12,8 @@ from xdeepr import cf
 from xdeepr.assembly import lazy_field
 from xdeepr.blocks import SamplingOptions
 from xdeepr.card import Card
+from xdeepr.cf.dimensions import each_entry, entry_key, further_dims, is_reference_time
 from xdeepr.errors import OptionError
-from xdeepr.further_dims import each_entry, entry_key, further_dims, is_reference_time
 from xdeepr.grid import grid_of
 from xdeepr.layout import Request
 from xdeepr.missing import Missing, check_missing

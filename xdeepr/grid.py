@@ -11,7 +11,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr._proj import geographic
-from xdeepr.axes import folded_pairs
+from xdeepr.cf.axes import folded_pairs
 from xdeepr.curvilinear import Places, distance, places_of, unit_vectors
 from xdeepr.errors import AxisError, GridError
 from xdeepr.grid_axis import GridAxis, Kind, axis_of, is_descending

@@ -12,9 +12,9 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.card import Quantity
+from xdeepr.cf.dimensions import further_dims
 from xdeepr.conditioning import describe, stack_fields
 from xdeepr.errors import AxisError, OptionError, VariableError
-from xdeepr.further_dims import further_dims
 from xdeepr.grid import Grid, Margin, grid_of, relate
 from xdeepr.missing import filled, refined
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import xarray as xr
 
-from xdeepr import cf
+from xdeepr.cf.axes import Axes, find_axes
+from xdeepr.cf.variables import spatial_variables
 
 ENSEMBLE_NAMES = ("realization", "number", "member", "ensemble", "ensemble_member", "ens")
 """Names of a dimension of input members, where no standard_name tells."""
@@ -21,7 +22,7 @@ ENSEMBLE_NAMES = ("realization", "number", "member", "ensemble", "ensemble_membe
 _REFERENCE_NAMES = ("forecast_reference_time", "reference_time", "init_time", "initial_time")
 
 
-def further_dims(ds: xr.Dataset, axes: cf.Axes) -> tuple[str, ...]:
+def further_dims(ds: xr.Dataset, axes: Axes) -> tuple[str, ...]:
     """Return the dimensions of the gridded fields beyond time, y and x, in their order.
 
     Parameters
@@ -32,7 +33,7 @@ def further_dims(ds: xr.Dataset, axes: cf.Axes) -> tuple[str, ...]:
         Its axes.
     """
     known = {axes.y, axes.x, axes.time}
-    names = cf.spatial_variables(ds, axes)
+    names = spatial_variables(ds, axes)
     return tuple(dict.fromkeys(str(d) for n in names for d in ds[n].dims if d not in known))
 
 
@@ -84,7 +85,7 @@ def is_ensemble(coord: xr.DataArray) -> bool:
 
 def _join(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
     """Join results along one dimension; what does not vary is taken from the first."""
-    fields = cf.spatial_variables(parts[0], cf.find_axes(parts[0]))
+    fields = spatial_variables(parts[0], find_axes(parts[0]))
     joined = xr.concat(
         [part[fields] for part in parts],
         dim,

@@ -8,8 +8,8 @@ import xarray as xr
 
 import xdeepr
 from tests.conftest import TINY
+from xdeepr.cf.dimensions import entry_key, keyed_with
 from xdeepr.errors import AxisError
-from xdeepr.further_dims import entry_key, keyed_with
 
 QUICK = {"seed": 5, "steps": 2}
 

@@ -1,0 +1,154 @@
+"""Units: known spellings, and conversion of fields, lazily."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xdeepr.errors import UnitsError
+
+_UNIT_SPELLINGS = {
+    "(0 - 1)": "1",
+    "": "1",
+    "~": "1",
+    "dimensionless": "1",
+    "fraction": "1",
+    "degree_celsius": "degC",
+    "degrees_celsius": "degC",
+    "deg c": "degC",
+    "degc": "degC",
+    "degrees_kelvin": "K",
+}
+
+_LONGEST_UNITS = 200
+"""More characters are no units."""
+
+_SUPERSCRIPTS = re.compile("[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_PLAIN_DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_SMALL_POWER = re.compile(
+    r"\*\*(?:[-+]?\d{1,2}|\([-+]?\d{1,2}\)|[-+]?\d?\.\d{1,3}|\([-+]?\d?\.\d{1,3}\))"
+    r"(?![\d.(]|\*\*|[eE]\d)"
+)
+"""A power with an exponent of two digits, and no power of it."""
+
+
+def units_of(da: xr.DataArray) -> str:
+    """Return the units of a field in a spelling that pint understands.
+
+    Raises
+    ------
+    UnitsError
+        If units are missing or unknown.
+    """
+    if "units" not in da.attrs:
+        raise UnitsError(
+            f"{da.name!r} has no units: set them, for example ds[{da.name!r}].attrs['units'] = 'K',"
+            f" or leave the variable out with ds.drop_vars({da.name!r})."
+        )
+    stated = str(da.attrs["units"]).strip()
+    spelled = _UNIT_SPELLINGS.get(stated.lower(), stated)
+    if spelled.isupper() and spelled.isalpha() and len(spelled) > 4:
+        spelled = spelled.lower()  # names, unlike symbols, are the same in any case (UDUNITS)
+    registry = _registry()
+    try:
+        _check_powers(spelled)
+        registry.parse_units(spelled)
+    except Exception as error:  # pint raises many kinds for text that is no unit
+        stated = stated if len(stated) <= 200 else f"{stated[:200]}…"
+        raise UnitsError(
+            f"{da.name!r} has the units {stated!r}, which are not known ({error}): correct"
+            f" ds[{da.name!r}].attrs['units'], for example 'K', 'm s-1' or 'kg m-2 s-1'."
+        ) from None
+    return spelled
+
+
+def _check_powers(units: str) -> None:
+    """Refuse text that pint would compute with for ever, such as 9**9**9**9.
+
+    Raises
+    ------
+    ValueError
+        If the text is too long, a power has a large exponent, or there is a power of a power.
+    """
+    if len(units) > _LONGEST_UNITS:
+        raise ValueError(f"{len(units):,} characters are too many")
+    text = _SUPERSCRIPTS.sub(lambda run: f"**{run[0].translate(_PLAIN_DIGITS)} ", units)
+    text = re.sub(r"\s+", "", text.replace("^", "**"))
+    powers = text.count("**")
+    if powers != len(_SMALL_POWER.findall(text)) or (powers > 1 and ")**" in text):
+        raise ValueError("its powers are too large")
+
+
+def _registry() -> Any:
+    """Return pint's units in the spellings of CF; what cannot be imported is no fault of units."""
+    from cf_xarray.units import units as registry
+
+    return registry
+
+
+def convert_units(da: xr.DataArray, units: str) -> xr.DataArray:
+    """Convert a field, lazily.
+
+    Water amounts convert between depth and mass (1 mm = 1 kg m-2).
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+        A field with the attribute ``units``.
+    units : str
+        Units wanted.
+
+    Returns
+    -------
+    xarray.DataArray
+        float32 stays float32; other numbers become float64.
+
+    Raises
+    ------
+    UnitsError
+        If units are missing or unknown, or of another physical dimension.
+    """
+    found = units_of(da)
+    if found == units:
+        return da.assign_attrs(units=units)
+    ours, theirs = (_registry().parse_units(text) for text in (found, units))
+    if ours == theirs:
+        return da.assign_attrs(units=units)
+    density = 1.0
+    if ours.dimensionality != theirs.dimensionality:
+        density = _water_density(ours, theirs)
+    if not density:
+        raise UnitsError(
+            f"{da.name!r} has the units {found!r}, which do not convert to {units!r}: give the"
+            f" quantity that is wanted, or correct ds[{da.name!r}].attrs['units']."
+        )
+    offset = _convert(0.0, ours, theirs, density)
+    slope = _convert(1.0, ours, theirs, density) - offset
+    kind = da.dtype if np.issubdtype(da.dtype, np.floating) else np.dtype("float64")
+    out = da.astype(kind) * kind.type(slope) + kind.type(offset)
+    return out.assign_attrs({**da.attrs, "units": units})
+
+
+def _water_density(ours: Any, theirs: Any) -> float:
+    """Return 1000 kg m-3 to the power that makes the dimensions agree, or 0 if none does."""
+    from cf_xarray.units import units as registry
+
+    water = 1000 * registry.kilogram / registry.meter**3
+    for power in (1, -1):
+        if (1 * ours * water**power).dimensionality == theirs.dimensionality:
+            return float(1000.0**power)
+    return 0.0
+
+
+def _convert(value: float, ours: Any, theirs: Any, density: float) -> float:
+    """Convert one number, multiplying by a power of the density of water where needed."""
+    from cf_xarray.units import units as registry
+
+    quantity = registry.Quantity(value, ours)
+    if density != 1.0:
+        power = 1 if density > 1 else -1
+        quantity = quantity * (1000 * registry.kilogram / registry.meter**3) ** power
+    return float(quantity.to(theirs).magnitude)

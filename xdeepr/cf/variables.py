@@ -1,0 +1,111 @@
+"""Fields of a dataset: which there are, which one is meant, and what stands for nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from xdeepr.cf.attributes import check_attrs
+from xdeepr.cf.axes import Axes, find_axes, folded_pairs, geographic_kind
+from xdeepr.errors import VariableError
+
+_NETCDF_FILL = 9.969209968386869e36
+"""What the netCDF library writes where nothing was written, for floats and doubles."""
+
+
+def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Return a dataset; a DataArray without a name is called "field".
+
+    Parameters
+    ----------
+    obj : xarray.DataArray or xarray.Dataset
+        A dataset is returned as it is, but for 2-D latitudes and longitudes among its data
+        variables, which become coordinates.
+
+    Raises
+    ------
+    VariableError
+        If an attribute that CF wants as text is an array, or a scale factor no number.
+    """
+    check_attrs(obj)
+    if isinstance(obj, xr.Dataset):
+        folded = {name for names in folded_pairs(obj).values() for name in names}
+        hidden = sorted(folded & set(map(str, obj.data_vars)))
+        return obj.set_coords(hidden) if hidden else obj
+    return obj.to_dataset(name=obj.name if obj.name is not None else "field")
+
+
+def spatial_variables(ds: xr.Dataset, axes: Axes) -> list[str]:
+    """Return the names of the data variables that have both horizontal dimensions."""
+    bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
+    return [
+        str(name)
+        for name, da in ds.data_vars.items()
+        if {axes.y, axes.x} <= set(da.dims)
+        and name not in bounds
+        and da.dtype.kind in "biuf"  # masks are numbers too; texts and dates are not
+        and geographic_kind(str(name), da) is None  # 2-D latitudes that are no coordinates
+        and "grid_mapping_name" not in da.attrs  # ds.where makes fields of them
+    ]
+
+
+def select_variable(
+    ds: xr.Dataset,
+    *,
+    name: str | None = None,
+    standard_name: str | None = None,
+    role: str = "predictor",
+) -> str:
+    """Return the variable that is meant.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Where to look.
+    name, standard_name : str, optional
+        What to look for: first by name, then by standard name; otherwise the only candidate.
+    role : str
+        What it is, for the message.
+
+    Raises
+    ------
+    VariableError
+        If there is none, or more than one candidate.
+    """
+    names = spatial_variables(ds, find_axes(ds))
+    if name in names:
+        return str(name)
+    candidates = names
+    if standard_name is not None:
+        same = [n for n in names if ds[n].attrs.get("standard_name") == standard_name]
+        stated_others = [n for n in names if "standard_name" in ds[n].attrs and n not in same]
+        candidates = same or [n for n in names if n not in stated_others]
+    if len(candidates) == 1:
+        return candidates[0]
+    wanted = f" {name!r}" if name else ""
+    if not candidates:
+        raise VariableError(
+            f"{role}{wanted} not found; there are: {', '.join(names) or 'no gridded variables'}."
+            f" Rename the variable that is meant, or set its standard_name."
+        )
+    raise VariableError(
+        f"{role}{wanted} is ambiguous; candidates: {', '.join(candidates)}. Select the one that is"
+        f" meant, for example ds[[{candidates[0]!r}]]."
+    )
+
+
+def without_fill_values(da: xr.DataArray) -> xr.DataArray:
+    """Return a field with NaN where the netCDF library's own fill value stands, lazily.
+
+    Files whose variables lack ``_FillValue`` mean by it that nothing was written (NetCDF users'
+    guide, section 2.5), and xarray reads it as the number 9.97e36.
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+        Integers are returned as they are.
+    """
+    if not np.issubdtype(da.dtype, np.floating) or da.dtype.itemsize < 4:
+        return da
+    # rescaled or converted ones are a little off; no quantity of the earth is that large
+    return da.where(~(abs(da) > da.dtype.type(0.99) * da.dtype.type(_NETCDF_FILL)))
