@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.legacy.folders import lr_dataset, roughen
 from xdeepr import checkpoint as files
 from xdeepr.card import Card, Diffusion, Quantity
-from xdeepr.grid import grid_of
+from xdeepr.grids.grid import grid_of
 from xdeepr.normalization import Normalization
 
 FACTOR = 4

@@ -55,7 +55,7 @@ def test_every_option_arrives(verb, monkeypatch, lr):
         "downscale": "xdeepr.downscaling.downscale",
         "fit": "xdeepr.training.fit",
         "verify": "xdeepr.verification.verify",
-        "coarsen": "xdeepr.coarsening.coarsen",
+        "coarsen": "xdeepr.grids.coarsening.coarsen",
     }[verb]
     parameters = list(inspect.signature(getattr(xdeepr, verb)).parameters.values())[1:]
     seen = {}

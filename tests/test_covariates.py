@@ -16,7 +16,7 @@ from xdeepr.covariates import (
     varying_on,
 )
 from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
-from xdeepr.grid import grid_of
+from xdeepr.grids.grid import grid_of
 
 
 def test_covariates_on_the_same_cells_are_taken_as_they_are(statics):

@@ -20,7 +20,7 @@ from distributed import Client, LocalCluster, as_completed, futures_of
 from xdeepr import covariates, model_cache
 from xdeepr.card import Quantity
 from xdeepr.errors import CheckpointError, MissingValuesError
-from xdeepr.grid import grid_of
+from xdeepr.grids.grid import grid_of
 from xdeepr.kept_fields import load_covariates
 
 OPTIONS = {"members": 2, "seed": 1, "steps": 2, "batch_size": 1}

@@ -12,8 +12,8 @@ from xdeepr.blocks import BlockInput, Geometry, SamplingOptions
 from xdeepr.conditioning import time_inputs
 from xdeepr.downscaler import Downscaler, Interpolator
 from xdeepr.networks.calling import Conditions
-from xdeepr.plan import make_plan
 from xdeepr.solvers import Sampler
+from xdeepr.tiling.plan import make_plan
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from xdeepr import lazy
-from xdeepr.plan import make_plan
+from xdeepr.tiling.plan import make_plan
 
 QUICK = {"members": 3, "seed": 1, "steps": 3}
 

@@ -35,7 +35,7 @@ from tests.legacy.folders import (
 from xdeepr import checkpoint as files
 from xdeepr.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, TrainingError, XdeeprError
-from xdeepr.grid import grid_of
+from xdeepr.grids.grid import grid_of
 from xdeepr.kept_fields import load_coordinates, load_covariates
 from xdeepr.legacy import from_deepr
 

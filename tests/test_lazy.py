@@ -12,8 +12,8 @@ from xdeepr.blocks import Geometry, SamplingOptions, Times
 from xdeepr.card import Quantity
 from xdeepr.errors import MissingValuesError
 from xdeepr.lazy import Arrays, Chunking, Recipe, Source, lazy_blocks, resolve_device
-from xdeepr.plan import make_plan
 from xdeepr.solvers import Sampler
+from xdeepr.tiling.plan import make_plan
 
 
 @given(

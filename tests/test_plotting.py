@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from xdeepr.coarsening import coarsen
 from xdeepr.errors import OptionError, VariableError
+from xdeepr.grids.coarsening import coarsen
 from xdeepr.plotting import plot_downscaling, plot_rank_histogram, plot_scores, plot_training
 from xdeepr.verification import verify
 

@@ -11,9 +11,9 @@ import xarray as xr
 import xdeepr
 from tests.conftest import TINY
 from tests.test_model_kinds import AUTOENCODER, QUICK, SWIN, roughen
-from xdeepr.grid import grid_of
-from xdeepr.plan import make_plan
+from xdeepr.grids.grid import grid_of
 from xdeepr.resolving import resolve
+from xdeepr.tiling.plan import make_plan
 
 WINDOW, STRIDE = (32, 40), 32
 """Tiles of this size overlap by 8; with strides of 32 they close a ring of 128 columns."""

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ellipe
 
-from tests.grids import EUR11, latlon, open_real, projected
+from tests.example_grids import EUR11, latlon, open_real, projected
 from xdeepr import solar
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import grid_of
+from xdeepr.grids.grid import grid_of
 from xdeepr.solar import (
     cos_solar_zenith,
     geographic_coordinates,
@@ -403,7 +403,7 @@ def test_unknown_units_are_refused():
 
 
 def test_missing_pyproj_is_named(monkeypatch):
-    monkeypatch.setattr("xdeepr._proj.load_pyproj", lambda: None)
+    monkeypatch.setattr("xdeepr.grids.projection.load_pyproj", lambda: None)
     monkeypatch.setattr(solar, "load_pyproj", lambda: None)
     with pytest.raises(GridError, match=r"xdeepr\[geo\]"):
         geographic_coordinates(grid_of(projected()))

@@ -117,7 +117,7 @@ def test_lr_is_the_area_weighted_block_mean(pair: tuple[xr.Dataset, xr.Dataset])
 
 @pytest.mark.parametrize(("shape", "factor"), [((64, 64), 4), *OTHERS])
 def test_coarsen_gives_lr(shape: tuple[int, int], factor: int) -> None:
-    from xdeepr.coarsening import coarsen
+    from xdeepr.grids.coarsening import coarsen
 
     climate = SyntheticClimate(shape=shape, factor=factor)
     lr, hr = climate.sample(["2001-01-01", "2001-07-01T12"], seed=0)

@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xdeepr import errors
-from xdeepr._proj import load_pyproj
 from xdeepr._version import __version__
 from xdeepr.accessor import DeeprDataArrayAccessor, DeeprDatasetAccessor
 from xdeepr.errors import XdeeprError
+from xdeepr.grids.projection import load_pyproj
 
 load_pyproj()  # before anything loads ecCodes
 
 if TYPE_CHECKING:
     from xdeepr.checkpoint import load
-    from xdeepr.coarsening import coarsen
     from xdeepr.configuration import run
     from xdeepr.downscaler import Downscaler
     from xdeepr.downscaling import downscale
+    from xdeepr.grids.coarsening import coarsen
+    from xdeepr.grids.regridding import nest
     from xdeepr.hub import from_hub, push_to_hub
     from xdeepr.legacy import from_deepr
-    from xdeepr.regridding import nest
     from xdeepr.solvers import Sampler
     from xdeepr.training import fit
     from xdeepr.verification import verify
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 _LAZY = {
     "Downscaler": "xdeepr.downscaler",
     "Sampler": "xdeepr.solvers",
-    "coarsen": "xdeepr.coarsening",
+    "coarsen": "xdeepr.grids.coarsening",
     "downscale": "xdeepr.downscaling",
     "fit": "xdeepr.training",
     "from_deepr": "xdeepr.legacy",
     "from_hub": "xdeepr.hub",
     "load": "xdeepr.checkpoint",
-    "nest": "xdeepr.regridding",
+    "nest": "xdeepr.grids.regridding",
     "push_to_hub": "xdeepr.hub",
     "run": "xdeepr.configuration",
     "verify": "xdeepr.verification",

@@ -344,7 +344,7 @@ class _Accessor(Generic[XarrayObject]):
         --------
         >>> lr = hr.deepr.coarsen(4)  # doctest: +SKIP
         """
-        from xdeepr.coarsening import coarsen
+        from xdeepr.grids.coarsening import coarsen
 
         return coarsen(self._obj, factor, boundary=boundary)
 
@@ -382,7 +382,7 @@ class _Accessor(Generic[XarrayObject]):
         --------
         >>> lr = era5.deepr.nest(cerra)  # doctest: +SKIP
         """
-        from xdeepr.regridding import nest
+        from xdeepr.grids.regridding import nest
 
         return nest(self._obj, like, factor=factor, method=method)
 

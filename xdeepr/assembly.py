@@ -18,14 +18,14 @@ from xdeepr.conditioning import stack_fields, time_inputs
 from xdeepr.covariates import solar_on, statics_on, varying_on
 from xdeepr.cutting import Arrays
 from xdeepr.errors import GridError
-from xdeepr.grid import Grid
+from xdeepr.grids.grid import Grid
 from xdeepr.instance_statistics import lazy_statistics
 from xdeepr.kept_fields import load_covariates, load_untrained
 from xdeepr.layout import Request, geometry_of, place_of
 from xdeepr.lazy import Chunking, Recipe, Source, lazy_blocks
 from xdeepr.missing import Missing, without_gaps
-from xdeepr.plan import EDGE
 from xdeepr.resolving import Model
+from xdeepr.tiling.plan import EDGE
 
 _WRAP = 3
 """LR columns beyond the seam that interpolation may look at."""

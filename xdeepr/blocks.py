@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xdeepr.interpolation import Method, interpolate, lr_window
-from xdeepr.plan import Block, Plan, Span
 from xdeepr.solvers import Sampler
+from xdeepr.tiling.interpolation import Method, interpolate, lr_window
+from xdeepr.tiling.plan import Block, Plan, Span
 
 if TYPE_CHECKING:
     import torch

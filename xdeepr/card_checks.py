@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from xdeepr.grid_axis import Kind as GridKind
+from xdeepr.grids.axis import Kind as GridKind
 
 if TYPE_CHECKING:
     from xdeepr.card import Card

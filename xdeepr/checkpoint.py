@@ -28,8 +28,8 @@ import numpy as np
 
 from xdeepr.card import Card
 from xdeepr.errors import CheckpointError, OptionError, XdeeprError
-from xdeepr.interpolation import METHODS
 from xdeepr.kept_fields import CARD, COVARIATES, load_arrays, sha256
+from xdeepr.tiling.interpolation import METHODS
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ from xdeepr import cf
 from xdeepr.blocks import Times
 from xdeepr.card import Quantity
 from xdeepr.errors import AxisError, MissingValuesError, OptionError, VariableError
-from xdeepr.grid import ascending
+from xdeepr.grids.grid import ascending
 
 TIME_FEATURES = ("hour", "day_of_year")
 """Features of the time alone."""

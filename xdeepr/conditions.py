@@ -15,10 +15,10 @@ import torch
 from xdeepr.blocks import BlockInput, Geometry
 from xdeepr.card import Card
 from xdeepr.covariates import solar_channels
-from xdeepr.interpolation import window
 from xdeepr.networks.calling import Conditions, needs_lr, works_on_lr
-from xdeepr.plan import Block, Span
-from xdeepr.tiling import Window
+from xdeepr.tiling.fusion import Window
+from xdeepr.tiling.interpolation import window
+from xdeepr.tiling.plan import Block, Span
 
 
 @dataclass(frozen=True)

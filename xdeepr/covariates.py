@@ -12,9 +12,9 @@ from xdeepr import cf
 from xdeepr.card import Quantity
 from xdeepr.conditioning import FIELD, describe
 from xdeepr.errors import AxisError, MissingValuesError, UnitsError
-from xdeepr.grid import Grid
-from xdeepr.plan import EDGE
-from xdeepr.resampling import regrid
+from xdeepr.grids.grid import Grid
+from xdeepr.grids.resampling import regrid
+from xdeepr.tiling.plan import EDGE
 
 
 def describe_covariates(

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 
 from xdeepr.blocks import Geometry
-from xdeepr.plan import Block
+from xdeepr.tiling.plan import Block
 
 FIELDS = ("lr", "statics", "varying", "base", "statistics")
 """Arrays in the order in which :func:`~xdeepr.lazy.compute_block` takes them."""

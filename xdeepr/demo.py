@@ -139,7 +139,7 @@ def _italy(
     seed: int,
 ) -> xr.Dataset:
     """Train on May, downscale the end of June."""
-    from xdeepr.coarsening import coarsen
+    from xdeepr.grids.coarsening import coarsen
     from xdeepr.training import fit
     from xdeepr.verification import verify
 

@@ -18,13 +18,13 @@ from xdeepr.card import Card
 from xdeepr.conditions import WindowConditions, window_conditions
 from xdeepr.denoisers import denoise
 from xdeepr.devices import network_lock
-from xdeepr.interpolation import Method, window
 from xdeepr.networks.calling import Conditions, evaluate
 from xdeepr.noise import NoiseKey, white_noise
-from xdeepr.plan import Block
 from xdeepr.sampling import sample
 from xdeepr.solvers import noise_range
-from xdeepr.tiling import Window, fuse
+from xdeepr.tiling.fusion import Window, fuse
+from xdeepr.tiling.interpolation import Method, window
+from xdeepr.tiling.plan import Block
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,7 +14,7 @@ from xdeepr.blocks import SamplingOptions
 from xdeepr.card import Card
 from xdeepr.cf.dimensions import each_entry, entry_key, further_dims, is_reference_time
 from xdeepr.errors import OptionError
-from xdeepr.grid import grid_of
+from xdeepr.grids.grid import grid_of
 from xdeepr.layout import Request
 from xdeepr.missing import Missing, check_missing
 from xdeepr.output import cf_dataset

@@ -7,7 +7,7 @@ import numpy as np
 
 from xdeepr.blocks import Geometry
 from xdeepr.moments import statistics_of_parts
-from xdeepr.plan import Block, Segment, Span
+from xdeepr.tiling.plan import Block, Segment, Span
 
 _AT_A_TIME = 2**22
 """HR pixels that are interpolated at a time to find the mean of a field."""

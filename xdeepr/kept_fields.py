@@ -19,11 +19,11 @@ import numpy as np
 import xarray as xr
 
 from xdeepr.errors import CheckpointError
-from xdeepr.plan import EDGE
+from xdeepr.tiling.plan import EDGE
 
 if TYPE_CHECKING:
     from xdeepr.card import Card
-    from xdeepr.grid import Grid
+    from xdeepr.grids.grid import Grid
 
 CARD, COVARIATES = "card.json", "covariates.safetensors"
 

@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 
 from xdeepr.blocks import Geometry, SamplingOptions
-from xdeepr.curvilinear import Places
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import Grid
-from xdeepr.plan import EDGE, make_plan
+from xdeepr.grids.curvilinear import Places
+from xdeepr.grids.grid import Grid
 from xdeepr.resolving import Model
+from xdeepr.tiling.plan import EDGE, make_plan
 
 _TILE_SLACK = 1.5
 """A domain up to this many times as large as a training window is done in one tile."""

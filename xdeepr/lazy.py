@@ -22,7 +22,7 @@ from xdeepr.conditioning import check_finite
 from xdeepr.covariates import check_statics
 from xdeepr.cutting import FIELDS, Arrays, Cutter, Reader
 from xdeepr.devices import automatic_device, limit_threads
-from xdeepr.plan import Block
+from xdeepr.tiling.plan import Block
 
 
 @dataclass(frozen=True)

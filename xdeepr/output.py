@@ -11,7 +11,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.card import Quantity
-from xdeepr.grid import Grid, as_user_order
+from xdeepr.grids.grid import Grid, as_user_order
 
 CONVENTIONS = "CF-1.11"
 

@@ -15,10 +15,10 @@ from xdeepr import cf, checkpoint
 from xdeepr.card import Card, Quantity
 from xdeepr.conditioning import describe
 from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.grid import Grid, Margin, grid_of, relate
-from xdeepr.interpolation import METHODS
+from xdeepr.grids.grid import Grid, Margin, grid_of, relate
 from xdeepr.kept_fields import load_coordinates
 from xdeepr.lazy import Source
+from xdeepr.tiling.interpolation import METHODS
 
 _SAME_SIZE = {"curvilinear": 0.25}
 """By how much cells may differ in size from those of the training; curvilinear ones vary."""

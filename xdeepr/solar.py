@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from xdeepr._proj import load_pyproj
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import _METRES, Grid
+from xdeepr.grids.grid import _METRES, Grid
+from xdeepr.grids.projection import load_pyproj
 
 TROPICAL_YEAR = 365.2422
 """Days from one spring equinox to the next."""

@@ -31,7 +31,7 @@ from tests.legacy.folders import (
     write_regression,
 )
 from xdeepr.errors import CheckpointError, GridError, OptionError
-from xdeepr.grid import grid_of
+from xdeepr.grids.grid import grid_of
 from xdeepr.legacy import from_deepr
 from xdeepr.noise import NoiseKey, white_noise
 

@@ -302,8 +302,8 @@ class TestInterpolatedBaseline:
 
     @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic"])
     def test_from_the_predictor(self, ensemble, truth, name):
-        from xdeepr.coarsening import coarsen
         from xdeepr.downscaling import downscale
+        from xdeepr.grids.coarsening import coarsen
 
         lr = coarsen(truth, 2)
         with warnings.catch_warnings():
@@ -316,7 +316,7 @@ class TestInterpolatedBaseline:
         np.testing.assert_allclose(scores.rmse, expected.rmse, rtol=1e-6)
 
     def test_nearest_of_the_coarsened_reference(self, ensemble, truth):
-        from xdeepr.coarsening import coarsen
+        from xdeepr.grids.coarsening import coarsen
 
         forecast = ensemble.assign_attrs(xdeepr_factor=2)
         with pytest.warns(UserWarning, match=r"perfect model.*predictor="):
@@ -330,7 +330,7 @@ class TestInterpolatedBaseline:
         )
 
     def test_forecast_inside_the_interpolated_domain(self, ensemble, truth):
-        from xdeepr.coarsening import coarsen
+        from xdeepr.grids.coarsening import coarsen
 
         inner = ensemble.isel(latitude=slice(2, 6), longitude=slice(2, 8))
         scores = verify(inner, truth, baseline="bilinear", predictor=coarsen(truth, 2))

@@ -156,7 +156,7 @@ def _coarsened(
     hr: xr.Dataset, features: FeaturesConfiguration | None, notes: list[str]
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Make the LR fields of the labels; cut the labels to whole LR cells."""
-    from xdeepr.coarsening import coarsen
+    from xdeepr.grids.coarsening import coarsen
 
     factor = (features.factor if features is not None else None) or DEFAULT_FACTOR
     axes = cf.find_axes(hr)

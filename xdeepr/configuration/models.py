@@ -13,7 +13,7 @@ from xdeepr.configuration.inputs import unread_statics
 from xdeepr.configuration.training import TrainingConfiguration
 from xdeepr.configuration.validation import Sampling
 from xdeepr.errors import OptionError
-from xdeepr.interpolation import METHODS
+from xdeepr.tiling.interpolation import METHODS
 
 if TYPE_CHECKING:
     from xdeepr.downscaler import Downscaler

@@ -12,7 +12,7 @@ from xdeepr.configuration.data import DataConfiguration
 from xdeepr.configuration.files import open_static
 from xdeepr.covariates import covariates_on, describe_covariates
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import Grid, grid_of, relate
+from xdeepr.grids.grid import Grid, grid_of, relate
 
 
 def statics_on(

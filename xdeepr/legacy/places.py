@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import Grid, Margin, grid_of, relate
+from xdeepr.grids.grid import Grid, Margin, grid_of, relate
 from xdeepr.legacy.known import Domain, Span
 
 Shape = tuple[int, int]

@@ -15,7 +15,7 @@ from xdeepr.card import Quantity
 from xdeepr.cf.dimensions import further_dims
 from xdeepr.conditioning import describe, stack_fields
 from xdeepr.errors import AxisError, OptionError, VariableError
-from xdeepr.grid import Grid, Margin, grid_of, relate
+from xdeepr.grids.grid import Grid, Margin, grid_of, relate
 from xdeepr.missing import filled, refined
 
 XarrayObject = xr.Dataset | xr.DataArray

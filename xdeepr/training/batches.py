@@ -18,7 +18,7 @@ from xdeepr.conditions import window_conditions
 from xdeepr.downscaler import base_field, target_statistics
 from xdeepr.errors import TrainingError
 from xdeepr.networks.calling import Conditions
-from xdeepr.plan import Block, Segment, Span
+from xdeepr.tiling.plan import Block, Segment, Span
 
 IN_MEMORY_BYTES = 4 * 2**30
 """Training data up to this size is loaded once; more is read batch by batch."""

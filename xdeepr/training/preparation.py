@@ -16,7 +16,7 @@ from xdeepr.covariates import covariates_on, describe_covariates, solar_on, vary
 from xdeepr.errors import OptionError
 from xdeepr.instance_statistics import interpolated_statistics
 from xdeepr.normalization import Method, Moments, Normalization
-from xdeepr.plan import make_plan
+from xdeepr.tiling.plan import make_plan
 from xdeepr.training.alignment import Aligned
 from xdeepr.training.batches import Pairs
 

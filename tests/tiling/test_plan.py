@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdeepr.errors import OptionError
-from xdeepr.plan import make_plan
+from xdeepr.tiling.plan import make_plan
 
 sizes = st.integers(8, 300)
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdeepr.plan import make_plan
-from xdeepr.tiling import fuse, tile_weights
+from xdeepr.tiling.fusion import fuse, tile_weights
+from xdeepr.tiling.plan import make_plan
 
 
 @given(

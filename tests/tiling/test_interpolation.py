@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdeepr.interpolation import METHODS, interpolate, lr_window
-from xdeepr.plan import Span
+from xdeepr.tiling.interpolation import METHODS, interpolate, lr_window
+from xdeepr.tiling.plan import Span
 
 
 @given(

@@ -9,7 +9,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import Grid, as_user_order, ascending, grid_of
+from xdeepr.grids.grid import Grid, as_user_order, ascending, grid_of
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
 

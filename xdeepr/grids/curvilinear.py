@@ -18,7 +18,7 @@ import xarray as xr
 
 from xdeepr.cf.axes import Axes, folded_pairs
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grid_axis import DEFAULT_ATTRS, KEPT_ATTRS, fine_positions
+from xdeepr.grids.axis import DEFAULT_ATTRS, KEPT_ATTRS, fine_positions
 
 EARTH_RADIUS = 6371.0
 """km."""

@@ -10,9 +10,9 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import Grid, as_user_order, grid_of
-from xdeepr.grid_axis import GridAxis
-from xdeepr.resampling import Method, regrid
+from xdeepr.grids.axis import GridAxis
+from xdeepr.grids.grid import Grid, as_user_order, grid_of
+from xdeepr.grids.resampling import Method, regrid
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
 

@@ -12,12 +12,12 @@ import xarray as xr
 
 import xdeepr
 from tests.conftest import TINY
-from tests.grids import EUR11, latlon, open_real
+from tests.example_grids import EUR11, latlon, open_real
 from xdeepr.card import Quantity
 from xdeepr.covariates import covariates_on, statics_on, varying_on
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import grid_of
-from xdeepr.resampling import EDGE, regrid
+from xdeepr.grids.grid import grid_of
+from xdeepr.grids.resampling import EDGE, regrid
 from xdeepr.solar import geographic_coordinates
 
 METRES = [Quantity("z", "m")]
@@ -63,7 +63,7 @@ def test_lazy_fields_are_interpolated_in_parts(mogreps_hr: xr.Dataset, monkeypat
     z = globe(0.25)
     z = z.copy(data=rng.normal(size=z.shape).astype("f4")).to_dataset()
     whole = covariates_on(grid, z, METRES)
-    monkeypatch.setattr("xdeepr.resampling.EDGE", 64)
+    monkeypatch.setattr("xdeepr.grids.resampling.EDGE", 64)
     lazy = statics_on(grid, z.chunk(lat=100, lon=100), METRES)
     assert lazy.shape == whole.shape
     np.testing.assert_array_equal(lazy, whole)

@@ -10,8 +10,8 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import Grid, ascending, grid_of
-from xdeepr.plan import EDGE
+from xdeepr.grids.grid import Grid, ascending, grid_of
+from xdeepr.tiling.plan import EDGE
 
 Method = Literal["bilinear", "conservative"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from xdeepr.plan import Span
+from xdeepr.tiling.plan import Span
 
 if TYPE_CHECKING:
     import torch

@@ -10,10 +10,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.grids import EUR11, EUR22, latlon, open_real, projected
+from tests.example_grids import EUR11, EUR22, latlon, open_real, projected
 from xdeepr import cf
 from xdeepr.errors import GridError
-from xdeepr.grid import Grid, grid_of, relate
+from xdeepr.grids.grid import Grid, grid_of, relate
 
 
 @settings(deadline=None)

@@ -8,10 +8,10 @@ import xarray as xr
 
 import xdeepr
 from tests.conftest import TINY
-from tests.test_curvilinear import field, turned
-from xdeepr.curvilinear import EARTH_RADIUS
+from tests.grids.test_curvilinear import field, turned
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grid import grid_of, relate
+from xdeepr.grids.curvilinear import EARTH_RADIUS
+from xdeepr.grids.grid import grid_of, relate
 
 
 def plane(latitude: np.ndarray, longitude: np.ndarray) -> xr.Dataset:

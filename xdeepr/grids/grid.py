@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr._proj import geographic
 from xdeepr.cf.axes import folded_pairs
-from xdeepr.curvilinear import Places, distance, places_of, unit_vectors
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grid_axis import GridAxis, Kind, axis_of, is_descending
-from xdeepr.nesting import Margin, relate
+from xdeepr.grids.axis import GridAxis, Kind, axis_of, is_descending
+from xdeepr.grids.curvilinear import Places, distance, places_of, unit_vectors
+from xdeepr.grids.nesting import Margin, relate
+from xdeepr.grids.projection import geographic
 
 __all__ = ["Grid", "GridAxis", "Kind", "Margin", "as_user_order", "ascending", "grid_of", "relate"]
 

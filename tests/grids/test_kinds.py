@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import xdeepr
 from tests.conftest import TINY
-from tests.grids import latlon, projected
+from tests.example_grids import latlon, projected
 from xdeepr import cf
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grid import grid_of, relate
+from xdeepr.grids.grid import grid_of, relate
 
 pyproj = pytest.importorskip("pyproj")
 

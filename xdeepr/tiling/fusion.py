@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from xdeepr.plan import Block, Plan, Span
+from xdeepr.tiling.plan import Block, Plan, Span
 
 Window = tuple[slice, slice]
 TileFunction = Callable[[torch.Tensor, Sequence[tuple[int, Window]]], torch.Tensor]

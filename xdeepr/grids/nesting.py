@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xdeepr.curvilinear import nest
 from xdeepr.errors import GridError
-from xdeepr.grid_axis import NESTING_TOLERANCE, GridAxis
+from xdeepr.grids.axis import NESTING_TOLERANCE, GridAxis
+from xdeepr.grids.curvilinear import nest
 
 if TYPE_CHECKING:
-    from xdeepr.grid import Grid
+    from xdeepr.grids.grid import Grid
 
 Margin = tuple[int, int, int, int]
 """HR cells on the low-y, high-y, low-x and high-x side."""
