@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.legacy.folders import lr_dataset, roughen
 from xdeepr import checkpoint as files
-from xdeepr.card import Card, Diffusion, Quantity
+from xdeepr.card import Card, Diffusion
 from xdeepr.grids.grid import grid_of
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.normalization import Normalization
 
 FACTOR = 4

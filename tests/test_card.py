@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from xdeepr.card import Card, Diffusion, Quantity
+from xdeepr.card import Card, Diffusion
 from xdeepr.errors import CheckpointError
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.normalization import Normalization
 
 

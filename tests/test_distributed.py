@@ -17,10 +17,11 @@ import xarray as xr
 from dask._task_spec import convert_legacy_graph
 from distributed import Client, LocalCluster, as_completed, futures_of
 
-from xdeepr import covariates, model_cache
-from xdeepr.card import Quantity
+from xdeepr import model_cache
 from xdeepr.errors import CheckpointError, MissingValuesError
 from xdeepr.grids.grid import grid_of
+from xdeepr.inputs import covariates
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.kept_fields import load_covariates
 
 OPTIONS = {"members": 2, "seed": 1, "steps": 2, "batch_size": 1}

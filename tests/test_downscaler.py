@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from xdeepr.blocks import BlockInput, Geometry, SamplingOptions
-from xdeepr.conditioning import time_inputs
 from xdeepr.downscaler import Downscaler, Interpolator
+from xdeepr.inputs.block import BlockInput
+from xdeepr.inputs.times import time_inputs
 from xdeepr.networks.calling import Conditions
-from xdeepr.solvers import Sampler
+from xdeepr.sampling.samplers import Sampler, SamplingOptions
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import make_plan
 
 

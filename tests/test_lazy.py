@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdeepr.blocks import Geometry, SamplingOptions, Times
-from xdeepr.card import Quantity
 from xdeepr.errors import MissingValuesError
+from xdeepr.inputs.quantities import Quantity
+from xdeepr.inputs.times import Times
 from xdeepr.lazy import Arrays, Chunking, Recipe, Source, lazy_blocks, resolve_device
-from xdeepr.solvers import Sampler
+from xdeepr.sampling.samplers import Sampler, SamplingOptions
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import make_plan
 
 

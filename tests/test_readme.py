@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from xdeepr import checkpoint, cli, synthetic
-from xdeepr.solvers import ALIASES, SCHEDULERS
+from xdeepr.sampling.samplers import ALIASES, SCHEDULERS
 
 ROOT = Path(__file__).parents[1]
 HOWTO = sorted((ROOT / "docs" / "howto").glob("*.md"))

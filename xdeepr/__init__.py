@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from xdeepr.grids.regridding import nest
     from xdeepr.hub import from_hub, push_to_hub
     from xdeepr.legacy import from_deepr
-    from xdeepr.solvers import Sampler
+    from xdeepr.sampling.samplers import Sampler
     from xdeepr.training import fit
     from xdeepr.verification import verify
 
 _LAZY = {
     "Downscaler": "xdeepr.downscaler",
-    "Sampler": "xdeepr.solvers",
+    "Sampler": "xdeepr.sampling.samplers",
     "coarsen": "xdeepr.grids.coarsening",
     "downscale": "xdeepr.downscaling",
     "fit": "xdeepr.training",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from xdeepr.downscaler import Downscaler
-    from xdeepr.solvers import Sampler
+    from xdeepr.sampling.samplers import Sampler
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
 AnyXarray = xr.Dataset | xr.DataArray

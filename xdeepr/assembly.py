@@ -11,20 +11,21 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.blocks import Geometry
-from xdeepr.card import Card, Quantity
+from xdeepr.card import Card
 from xdeepr.cf.dimensions import keyed_with
-from xdeepr.conditioning import stack_fields, time_inputs
-from xdeepr.covariates import solar_on, statics_on, varying_on
 from xdeepr.cutting import Arrays
 from xdeepr.errors import GridError
 from xdeepr.grids.grid import Grid
-from xdeepr.instance_statistics import lazy_statistics
+from xdeepr.inputs.covariates import solar_on, statics_on, varying_on
+from xdeepr.inputs.instance_statistics import lazy_statistics
+from xdeepr.inputs.missing import Missing, without_gaps
+from xdeepr.inputs.quantities import Quantity, stack_fields
+from xdeepr.inputs.times import time_inputs
 from xdeepr.kept_fields import load_covariates, load_untrained
 from xdeepr.layout import Request, geometry_of, place_of
 from xdeepr.lazy import Chunking, Recipe, Source, lazy_blocks
-from xdeepr.missing import Missing, without_gaps
 from xdeepr.resolving import Model
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import EDGE
 
 _WRAP = 3

@@ -16,6 +16,7 @@ import numpy as np
 
 from xdeepr.card_checks import check_card
 from xdeepr.errors import CheckpointError
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.normalization import Normalization
 
 CARD_VERSION = 2
@@ -34,30 +35,6 @@ _UNREADABLE = (
 
 CHANNELS = ("predictors", "covariates", "time")
 """Groups of condition channels, in the order of the network's input."""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A physical field that goes into or comes out of a model.
-
-    Parameters
-    ----------
-    name : str
-        Variable name in the training data.
-    units : str
-        Units of the numbers the model works with.
-    attrs : mapping
-        Further CF attributes (``standard_name``, ``long_name``, ``cell_methods``, …).
-    """
-
-    name: str
-    units: str
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def standard_name(self) -> str | None:
-        """CF standard name, if there is one."""
-        return self.attrs.get("standard_name")
 
 
 @dataclass(frozen=True)
@@ -122,7 +99,7 @@ class Card:
         Groups of channels the network is conditioned on: "predictors", "base" (the output of the
         base model), "covariates", "time".
     time_features : mapping of str to str
-        Feature -> how the network is told of it (see :mod:`xdeepr.conditioning`).
+        Feature -> how the network is told of it (see :mod:`xdeepr.inputs.times`).
     covariate_dropout : float
         Share of the training batches without covariates; above 0 the model serves without them.
     factor : int

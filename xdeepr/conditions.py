@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xdeepr.blocks import BlockInput, Geometry
 from xdeepr.card import Card
-from xdeepr.covariates import solar_channels
+from xdeepr.inputs.block import BlockInput
+from xdeepr.inputs.covariates import solar_channels
 from xdeepr.networks.calling import Conditions, needs_lr, works_on_lr
 from xdeepr.tiling.fusion import Window
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.interpolation import window
 from xdeepr.tiling.plan import Block, Span
 

@@ -9,7 +9,7 @@ import dask
 import dask.array as da
 import numpy as np
 
-from xdeepr.blocks import Geometry
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block
 
 FIELDS = ("lr", "statics", "varying", "base", "statistics")

@@ -13,16 +13,17 @@ import numpy as np
 import torch
 
 from xdeepr import checkpoint
-from xdeepr.blocks import BlockInput, Geometry, SamplingOptions
 from xdeepr.card import Card
 from xdeepr.conditions import WindowConditions, window_conditions
-from xdeepr.denoisers import denoise
 from xdeepr.devices import network_lock
+from xdeepr.inputs.block import BlockInput
 from xdeepr.networks.calling import Conditions, evaluate
-from xdeepr.noise import NoiseKey, white_noise
-from xdeepr.sampling import sample
-from xdeepr.solvers import noise_range
+from xdeepr.sampling.denoisers import denoise
+from xdeepr.sampling.noise import NoiseKey, white_noise
+from xdeepr.sampling.sample import sample
+from xdeepr.sampling.samplers import SamplingOptions, noise_range
 from xdeepr.tiling.fusion import Window, fuse
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.interpolation import Method, window
 from xdeepr.tiling.plan import Block
 

@@ -10,16 +10,15 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.assembly import lazy_field
-from xdeepr.blocks import SamplingOptions
 from xdeepr.card import Card
 from xdeepr.cf.dimensions import each_entry, entry_key, further_dims, is_reference_time
 from xdeepr.errors import OptionError
 from xdeepr.grids.grid import grid_of
+from xdeepr.inputs.missing import Missing, check_missing
 from xdeepr.layout import Request
-from xdeepr.missing import Missing, check_missing
 from xdeepr.output import cf_dataset
 from xdeepr.resolving import Model, check_options, check_suits, resolve, warn_of_new_months
-from xdeepr.solvers import Sampler, as_sampler, noise_range
+from xdeepr.sampling.samplers import Sampler, SamplingOptions, as_sampler, noise_range
 
 XarrayObject = TypeVar("XarrayObject", xr.DataArray, xr.Dataset)
 
@@ -212,7 +211,7 @@ def _sampler(
         return Sampler(own.sampler, steps or own.steps, own.sampler_options)
     chosen = as_sampler(sampler, steps)
     if chosen.options and card is not None:
-        from xdeepr.sampling import make_scheduler
+        from xdeepr.sampling.sample import make_scheduler
 
         # only diffusers knows its options; better now than in a task
         make_scheduler(chosen, noise_range(card.diffusion))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from xdeepr.blocks import Geometry, SamplingOptions
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids.curvilinear import Places
 from xdeepr.grids.grid import Grid
 from xdeepr.resolving import Model
+from xdeepr.sampling.samplers import SamplingOptions
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import EDGE, make_plan
 
 _TILE_SLACK = 1.5

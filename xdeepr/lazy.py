@@ -16,12 +16,14 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from xdeepr.blocks import BlockInput, Geometry, SamplingOptions, Times
-from xdeepr.card import Quantity
-from xdeepr.conditioning import check_finite
-from xdeepr.covariates import check_statics
 from xdeepr.cutting import FIELDS, Arrays, Cutter, Reader
 from xdeepr.devices import automatic_device, limit_threads
+from xdeepr.inputs.block import BlockInput
+from xdeepr.inputs.covariates import check_statics
+from xdeepr.inputs.quantities import Quantity, check_finite
+from xdeepr.inputs.times import Times
+from xdeepr.sampling.samplers import SamplingOptions
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block
 
 
@@ -128,7 +130,7 @@ def compute_block(
     slab : Slab
         Which times and realizations.
     lr, statics, varying, base, statistics : numpy.ndarray
-        See :class:`~xdeepr.blocks.BlockInput`.
+        See :class:`~xdeepr.inputs.block.BlockInput`.
 
     Returns
     -------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xdeepr.card import Card, Quantity
+from xdeepr.card import Card
+from xdeepr.inputs.quantities import Quantity
 
 _UNITS = {
     "latlon": "°",

@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf, checkpoint
-from xdeepr.card import Card, Quantity
-from xdeepr.conditioning import describe
+from xdeepr.card import Card
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.grids.grid import Grid, Margin, grid_of, relate
+from xdeepr.inputs.quantities import Quantity, describe
 from xdeepr.kept_fields import load_coordinates
 from xdeepr.lazy import Source
 from xdeepr.tiling.interpolation import METHODS

@@ -13,12 +13,12 @@ import xarray as xr
 import xdeepr
 from tests.conftest import TINY
 from tests.example_grids import EUR11, latlon, open_real
-from xdeepr.card import Quantity
-from xdeepr.covariates import covariates_on, statics_on, varying_on
 from xdeepr.errors import GridError, OptionError
+from xdeepr.grids.geographic import geographic_coordinates
 from xdeepr.grids.grid import grid_of
 from xdeepr.grids.resampling import EDGE, regrid
-from xdeepr.solar import geographic_coordinates
+from xdeepr.inputs.covariates import covariates_on, statics_on, varying_on
+from xdeepr.inputs.quantities import Quantity
 
 METRES = [Quantity("z", "m")]
 

@@ -24,8 +24,8 @@ from tests.legacy.folders import (
 from xdeepr.errors import CheckpointError, GridError, OptionError
 from xdeepr.grids.grid import grid_of
 from xdeepr.legacy import from_deepr
-from xdeepr.noise import NoiseKey, white_noise
-from xdeepr.sampling import KeyedRandn
+from xdeepr.sampling.noise import NoiseKey, white_noise
+from xdeepr.sampling.sample import KeyedRandn
 
 FACTS = {
     "factor": FACTOR,

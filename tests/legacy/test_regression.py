@@ -33,7 +33,7 @@ from tests.legacy.folders import (
 from xdeepr.errors import CheckpointError, GridError, OptionError
 from xdeepr.grids.grid import grid_of
 from xdeepr.legacy import from_deepr
-from xdeepr.noise import NoiseKey, white_noise
+from xdeepr.sampling.noise import NoiseKey, white_noise
 
 FACTS: dict[str, Any] = {"predictors": {"t2m": "K"}}
 CLASSES = {

@@ -8,9 +8,9 @@ from typing import Any
 
 from xdeepr.configuration.training import SchedulerConfiguration
 from xdeepr.errors import OptionError
-from xdeepr.schedules import KEYWORDS
-from xdeepr.solver_table import SOLVERS
-from xdeepr.solvers import Sampler
+from xdeepr.sampling.diffusers_table import SOLVERS
+from xdeepr.sampling.samplers import Sampler
+from xdeepr.sampling.schedules import KEYWORDS
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """What a network can be trained to predict on discrete timesteps."""

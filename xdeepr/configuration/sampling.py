@@ -14,8 +14,8 @@ from xdeepr.configuration.diffusion import diffusion_options
 from xdeepr.configuration.training import SchedulerConfiguration
 from xdeepr.configuration.validation import Sampling
 from xdeepr.errors import OptionError
-from xdeepr.solver_table import SOLVERS
-from xdeepr.solvers import Sampler
+from xdeepr.sampling.diffusers_table import SOLVERS
+from xdeepr.sampling.samplers import Sampler
 
 if TYPE_CHECKING:
     from xdeepr.downscaler import Downscaler
@@ -154,7 +154,7 @@ def _sampler(
 
 def _check_schedule(model: Downscaler, asked: dict[str, Any]) -> None:
     """Refuse a table of betas other than that of the training."""
-    from xdeepr.schedules import as_schedule
+    from xdeepr.sampling.schedules import as_schedule
 
     own = model.card.diffusion
     if "schedule" not in asked or own.prediction == "edm":

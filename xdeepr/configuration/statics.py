@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from xdeepr.card import Quantity
 from xdeepr.configuration.data import DataConfiguration
 from xdeepr.configuration.files import open_static
-from xdeepr.covariates import covariates_on, describe_covariates
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids.grid import Grid, grid_of, relate
+from xdeepr.inputs.covariates import covariates_on, describe_covariates
+from xdeepr.inputs.quantities import Quantity
 
 
 def statics_on(

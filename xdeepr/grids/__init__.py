@@ -1,1 +1,1 @@
-"""TODO grids."""
+"""Where cells lie: axes, kinds of grids, nesting, and the verbs coarsen and nest."""

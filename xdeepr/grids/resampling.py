@@ -129,7 +129,7 @@ def _at_places(
     field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid, role: str, method: Method
 ) -> xr.DataArray:
     """Interpolate a field on latitudes and longitudes to the cells of another kind of grid."""
-    from xdeepr.solar import geographic_coordinates
+    from xdeepr.grids.geographic import geographic_coordinates
 
     if method == "conservative":
         raise GridError(

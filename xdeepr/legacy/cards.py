@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from xdeepr._version import __version__
-from xdeepr.card import Card, Diffusion, Kind, Quantity
+from xdeepr.card import Card, Diffusion, Kind
 from xdeepr.errors import CheckpointError
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.legacy.given import Given
 from xdeepr.legacy.layouts import Layout
 from xdeepr.legacy.places import Place, Shape

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xdeepr.card import Quantity
 from xdeepr.errors import CheckpointError
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.legacy.cards import find_scale, make_card, single, unscaled
 from xdeepr.legacy.configs import check_keys, size, whole_number
 from xdeepr.legacy.given import Given

@@ -9,8 +9,8 @@ from typing import Any
 
 import xarray as xr
 
-from xdeepr.card import Quantity
 from xdeepr.errors import CheckpointError, OptionError
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.legacy.known import Facts, Hour, Scaling
 
 Predictors = Mapping[str, str | Mapping[str, Any]]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xdeepr import cf
-from xdeepr.card import Quantity
 from xdeepr.card_checks import FACTORS
-from xdeepr.covariates import covariates_on, describe_covariates
 from xdeepr.errors import CheckpointError, OptionError
+from xdeepr.inputs.covariates import covariates_on, describe_covariates
+from xdeepr.inputs.quantities import Quantity
 from xdeepr.legacy.cards import find_scale, make_card, single, unscaled
 from xdeepr.legacy.configs import AGAIN, MOST_CELLS
 from xdeepr.legacy.given import Given

@@ -12,9 +12,9 @@ from typing import Any
 from xdeepr.card import Diffusion
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.legacy.configs import check_keys, read_json
-from xdeepr.schedules import KEYWORDS, as_schedule
-from xdeepr.solver_table import SOLVERS
-from xdeepr.solvers import Sampler
+from xdeepr.sampling.diffusers_table import SOLVERS
+from xdeepr.sampling.samplers import Sampler
+from xdeepr.sampling.schedules import KEYWORDS, as_schedule
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """What a published network may predict."""

@@ -1,1 +1,1 @@
-"""TODO tiling."""
+"""Integer geometry of tiles and blocks, and fusing them; knows no coordinates."""

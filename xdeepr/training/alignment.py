@@ -11,12 +11,11 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.card import Quantity
 from xdeepr.cf.dimensions import further_dims
-from xdeepr.conditioning import describe, stack_fields
 from xdeepr.errors import AxisError, OptionError, VariableError
 from xdeepr.grids.grid import Grid, Margin, grid_of, relate
-from xdeepr.missing import filled, refined
+from xdeepr.inputs.missing import filled, refined
+from xdeepr.inputs.quantities import Quantity, describe, stack_fields
 
 XarrayObject = xr.Dataset | xr.DataArray
 
@@ -172,7 +171,7 @@ def stack_entries(
     dims : sequence of str
         Further dimensions.
     quantities, role
-        As for :func:`~xdeepr.conditioning.stack_fields`.
+        As for :func:`~xdeepr.inputs.quantities.stack_fields`.
 
     Returns
     -------

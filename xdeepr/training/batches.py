@@ -11,13 +11,15 @@ import dask.array as da
 import numpy as np
 import torch
 
-from xdeepr.blocks import BlockInput, Geometry, Times
 from xdeepr.card import Card
-from xdeepr.conditioning import check_finite
 from xdeepr.conditions import window_conditions
 from xdeepr.downscaler import base_field, target_statistics
 from xdeepr.errors import TrainingError
+from xdeepr.inputs.block import BlockInput
+from xdeepr.inputs.quantities import check_finite
+from xdeepr.inputs.times import Times
 from xdeepr.networks.calling import Conditions
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block, Segment, Span
 
 IN_MEMORY_BYTES = 4 * 2**30
@@ -72,7 +74,7 @@ class Pairs:
     names : tuple of tuple of str
         Names of predictors, predictands and varying covariates.
     varying, base, statistics : array, optional
-        See :class:`~xdeepr.blocks.BlockInput`.
+        See :class:`~xdeepr.inputs.block.BlockInput`.
     gaps : bool
         Whether labels may be missing.
     """

@@ -17,11 +17,11 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr._version import __version__
 from xdeepr.card import CHANNELS, Card, Diffusion, Target
-from xdeepr.conditioning import TIME_FEATURES, as_time_features, time_text
 from xdeepr.downscaler import Downscaler
 from xdeepr.errors import GridError, OptionError, VariableError
+from xdeepr.inputs.missing import Missing, check_missing
+from xdeepr.inputs.times import TIME_FEATURES, as_time_features, time_text
 from xdeepr.lazy import resolve_device
-from xdeepr.missing import Missing, check_missing
 from xdeepr.networks import network_class
 from xdeepr.networks.calling import works_on_lr
 from xdeepr.normalization import Method

@@ -15,8 +15,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from xdeepr.card import Card
-from xdeepr.conditioning import time_text
 from xdeepr.errors import TrainingError
+from xdeepr.inputs.times import time_text
 from xdeepr.training.batches import Batch, Draw, Pairs
 from xdeepr.training.ema import PowerEMA
 from xdeepr.training.objectives import Objective

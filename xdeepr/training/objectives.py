@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from xdeepr.card import Diffusion
-from xdeepr.denoisers import denoise, draw_sigma, loss_weight
 from xdeepr.networks.calling import evaluate
 from xdeepr.normalization import Normalization
+from xdeepr.sampling.denoisers import denoise, draw_sigma, loss_weight
 from xdeepr.training.batches import Batch
 from xdeepr.training.image_losses import three_term_loss
 

@@ -15,7 +15,7 @@ from xdeepr.card import Card
 from xdeepr.downscaler import Downscaler
 from xdeepr.downscaling import downscale
 from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.missing import Missing
+from xdeepr.inputs.missing import Missing
 from xdeepr.normalization import Normalization
 from xdeepr.training.alignment import Aligned, XarrayObject, stack_entries
 from xdeepr.training.batches import Pairs

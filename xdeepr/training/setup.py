@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from xdeepr.card import Card
-from xdeepr.conditioning import time_labels
 from xdeepr.errors import OptionError
+from xdeepr.inputs.times import time_labels
 from xdeepr.networks import build, network_class
 from xdeepr.networks.calling import works_on_lr
 from xdeepr.training.alignment import Aligned

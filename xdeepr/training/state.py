@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from xdeepr.conditioning import time_text
 from xdeepr.errors import TrainingError
+from xdeepr.inputs.times import time_text
 from xdeepr.training.loop import Progress
 
 if TYPE_CHECKING:

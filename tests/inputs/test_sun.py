@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from scipy.special import ellipe
 
 from tests.example_grids import EUR11, latlon, open_real, projected
-from xdeepr import solar
 from xdeepr.errors import GridError, OptionError
+from xdeepr.grids.geographic import geographic_coordinates
 from xdeepr.grids.grid import grid_of
-from xdeepr.solar import (
+from xdeepr.inputs import sun as solar
+from xdeepr.inputs.sun import (
     cos_solar_zenith,
-    geographic_coordinates,
     local_solar_time,
-    local_solar_time_channels,
     solar_declination_and_equation_of_time,
     year_and_day,
 )
@@ -247,7 +246,6 @@ def test_a_part_equals_that_part_of_the_whole():
     for function, places in (
         (cos_solar_zenith, (latitude, longitude)),
         (local_solar_time, (longitude,)),
-        (local_solar_time_channels, (longitude,)),
     ):
         whole = function(time, *places)
         part = function(time[17:50], *(p[cells] for p in places))
@@ -257,7 +255,7 @@ def test_a_part_equals_that_part_of_the_whole():
 def test_time_dimension_may_be_empty():
     nothing = np.zeros((0,), "datetime64[ns]")
     assert cos_solar_zenith(nothing, np.zeros((2, 3)), np.zeros((2, 3))).shape == (0, 2, 3)
-    assert local_solar_time_channels(nothing, np.zeros((2, 3))).shape == (0, 2, 2, 3)
+    assert local_solar_time(nothing, np.zeros((2, 3))).shape == (0, 1, 2, 3)
 
 
 # --- local solar time ----------------------------------------------------------------------------
@@ -284,16 +282,6 @@ def test_rounding_never_makes_24_hours(monkeypatch):
     )
     time = np.array(["2023-04-15"], dtype="datetime64[ns]")
     assert local_solar_time(time, np.array([[-1e-9]]))[0, 0, 0] == 0
-
-
-def test_channels_are_a_point_on_the_circle():
-    longitude = np.linspace(-180, 180, 30).reshape(5, 6)
-    time = hours("2024-05-05", 30)
-    cosine, sine = np.moveaxis(local_solar_time_channels(time, longitude), 1, 0)
-    np.testing.assert_allclose(cosine**2 + sine**2, 1, rtol=1e-6)
-    again = np.arctan2(sine, cosine) / (2 * np.pi) * 24 % 24
-    apart = (again - local_solar_time(time, longitude) + 12) % 24 - 12
-    np.testing.assert_allclose(apart, 0, atol=1e-4)
 
 
 def test_sun_is_highest_at_12():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 
-from xdeepr.blocks import Geometry
-from xdeepr.moments import statistics_of_parts
+from xdeepr.normalization.moments import statistics_of_parts
+from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block, Segment, Span
 
 _AT_A_TIME = 2**22

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdeepr.noise import CELL, NoiseKey, white_noise
+from xdeepr.sampling.noise import CELL, NoiseKey, white_noise
 
 KEY = NoiseKey(seed=7, realization=2, time=1_650_000_000, variable=0, stream=0)
 GOLDEN = [0.92419976, 2.61018872, -0.60390055]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xdeepr.errors import OptionError
-from xdeepr.schedules import ZERO_SNR, DiscreteSchedule, as_schedule
+from xdeepr.sampling.schedules import ZERO_SNR, DiscreteSchedule, as_schedule
 
 KEYWORDS = {
     "default": {},

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdeepr.card import Quantity
-from xdeepr.covariates import (
+from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
+from xdeepr.grids.grid import grid_of
+from xdeepr.inputs.covariates import (
     covariates_on,
     describe_covariates,
     solar_channels,
     solar_on,
     varying_on,
 )
-from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
-from xdeepr.grids.grid import grid_of
+from xdeepr.inputs.quantities import Quantity
 
 
 def test_covariates_on_the_same_cells_are_taken_as_they_are(statics):

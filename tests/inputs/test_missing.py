@@ -10,7 +10,7 @@ import xarray as xr
 import xdeepr
 from tests.conftest import TINY
 from xdeepr.errors import MissingValuesError, OptionError
-from xdeepr.missing import filled, refined
+from xdeepr.inputs.missing import filled, refined
 
 QUICK = {"max_steps": 3, "batch_size": 4, "validation": None, "precision": "float32",
          "progress": False, "network": TINY}  # fmt: skip

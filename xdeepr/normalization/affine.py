@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from xdeepr.errors import GridError, OptionError
-from xdeepr.moments import METHODS, Method, Moments, check_months, field_statistics
+from xdeepr.normalization.moments import METHODS, Method, Moments, check_months, field_statistics
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdeepr.errors import OptionError
-from xdeepr.solver_table import REFUSED, REFUSED_OPTIONS, SOLVERS
+from xdeepr.sampling.diffusers_table import REFUSED, REFUSED_OPTIONS, SOLVERS
 
 #: diffusers class -> constructor keywords that suit physical fields
 SCHEDULERS: dict[str, dict[str, Any]] = {
@@ -35,7 +35,7 @@ class NoiseRange:
     sigma_data : float
         Standard deviation of the clean field.
     schedule : mapping, optional
-        Keywords of the :class:`xdeepr.schedules.DiscreteSchedule` the denoiser was trained on.
+        Keywords of the :class:`~xdeepr.sampling.schedules.DiscreteSchedule` of its training.
         Schedulers with discrete levels then have these, and so visit its very timesteps.
     """
 
@@ -125,6 +125,25 @@ def _short(value: Any) -> str:
     """Return a value as text; of a long list its length."""
     long = not isinstance(value, str) and hasattr(value, "__len__") and len(value) > 8
     return f"<{len(value)} values>" if long else str(value)
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How a field is computed; nothing here but the seed and the sampler changes the answer.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the noise.
+    sampler : Sampler
+        Schedule and solver.
+    batch_size : int
+        Tiles in one network call.
+    """
+
+    seed: int
+    sampler: Sampler
+    batch_size: int
 
 
 def as_sampler(sampler: Sampler | str | Mapping[str, Any] | None, steps: int | None) -> Sampler:

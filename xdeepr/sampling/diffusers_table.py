@@ -9,7 +9,7 @@ from typing import Any, Literal
 Form = Literal[
     "cumulative", "scaled", "exploding", "edm", "flow", "ipndm", "wuerstchen", "sde-ve", "sde-vp"
 ]
-"""How a scheduler keeps its state, alpha · clean + sigma · noise (see :mod:`xdeepr.sampling`)."""
+"""How a scheduler keeps its state, alpha · clean + sigma · noise."""
 
 
 @dataclass(frozen=True)

@@ -1,90 +1,16 @@
-"""What a block is computed from, and where it lies. Plain data: no torch."""
+"""Where blocks and tiles lie on both grids, in whole cells and pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from xdeepr.solvers import Sampler
 from xdeepr.tiling.interpolation import Method, interpolate, lr_window
 from xdeepr.tiling.plan import Block, Plan, Span
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class Times:
-    """What a model is told of the times, one row each.
-
-    Parameters
-    ----------
-    channels : numpy.ndarray
-        Cyclical features as cosine and sine, float32, shape (time, channel).
-    labels : numpy.ndarray
-        Features that the network embeds itself, as numbers, float32, shape (time, label).
-    months : numpy.ndarray
-        1 to 12, int, shape (time,); 0 where there is no time.
-    keys : numpy.ndarray
-        What the noise is keyed with, int64, shape (time,).
-    stamps : numpy.ndarray
-        The times themselves, for error messages, shape (time,).
-    """
-
-    channels: np.ndarray
-    labels: np.ndarray
-    months: np.ndarray
-    keys: np.ndarray
-    stamps: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def at(self, which: slice | Sequence[int]) -> Times:
-        """Return some of the times."""
-        index = np.arange(len(self))[which]
-        return Times(*(array[index] for array in vars(self).values()))
-
-
-@dataclass(frozen=True)
-class BlockInput:
-    """Everything one block is computed from; all arrays float32.
-
-    Parameters
-    ----------
-    lr : numpy.ndarray
-        Predictors in the card's units, shape (time, predictor, y, x), on the part of the LR grid
-        that :meth:`Geometry.lr_windows` names.
-    statics : numpy.ndarray
-        Static covariates in the card's units, shape (covariate, H, W), on the block's window.
-    times : Times
-        The times.
-    realizations : tuple of int
-        Indices of the members to compute.
-    varying : numpy.ndarray, optional
-        Covariates that vary in time, and after them features of the sun's position, shape
-        (time, covariate, H, W).
-    base : numpy.ndarray, optional
-        Output of the base model, shape (time, predictand, H, W).
-    statistics : numpy.ndarray, optional
-        Mean and standard deviation of each field, shape (time, 2, predictor), for models that
-        normalize each field by itself.
-    with_covariates : bool
-        Whether the covariates are known; a model may have been trained to do without.
-    """
-
-    lr: np.ndarray
-    statics: np.ndarray
-    times: Times
-    realizations: tuple[int, ...] = (0,)
-    varying: np.ndarray | None = None
-    base: np.ndarray | None = None
-    statistics: np.ndarray | None = None
-    with_covariates: bool = True
 
 
 @dataclass(frozen=True)
@@ -241,22 +167,3 @@ class Geometry:
             for s, n, by in zip((fine.y, fine.x), self.hr_shape, self.trained[1], strict=True)
         )
         return y, x
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How a field is computed; nothing here but the seed and the sampler changes the answer.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the noise.
-    sampler : Sampler
-        Schedule and solver.
-    batch_size : int
-        Tiles in one network call.
-    """
-
-    seed: int
-    sampler: Sampler
-    batch_size: int

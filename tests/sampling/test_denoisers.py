@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from xdeepr.denoisers import PREDICTIONS, denoise, draw_sigma, loss_weight, training_target
 from xdeepr.errors import OptionError
-from xdeepr.schedules import DiscreteSchedule
+from xdeepr.sampling.denoisers import PREDICTIONS, denoise, draw_sigma, loss_weight, training_target
+from xdeepr.sampling.schedules import DiscreteSchedule
 
 SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear"}
 DISCRETE = PREDICTIONS[1:]

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdeepr import moments as moments_module
 from xdeepr.errors import GridError, MissingValuesError, OptionError
 from xdeepr.normalization import METHODS, Moments, Normalization, field_statistics
+from xdeepr.normalization import moments as moments_module
 
 FITTED = [method for method in METHODS if method != "instance"]
 SHAPE = (60, 2, 7, 9)

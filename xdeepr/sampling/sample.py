@@ -21,9 +21,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from xdeepr.errors import OptionError
-from xdeepr.schedules import KEYWORDS, as_schedule
-from xdeepr.solver_table import SOLVERS
-from xdeepr.solvers import SCHEDULERS, NoiseRange, Sampler
+from xdeepr.sampling.diffusers_table import SOLVERS
+from xdeepr.sampling.samplers import SCHEDULERS, NoiseRange, Sampler
+from xdeepr.sampling.schedules import KEYWORDS, as_schedule
 
 Denoiser = Callable[[torch.Tensor, float], torch.Tensor]
 """``D(x, sigma)``: x (N, V, H, W) with noise of standard deviation sigma -> E[clean | x]."""

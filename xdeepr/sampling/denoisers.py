@@ -2,7 +2,7 @@
 
 With x = clean + sigma · noise, ``edm`` is the preconditioning of Karras et al. (2022,
 arXiv:2206.00364); the others see the variance-preserving x / sqrt(1 + sigma²) and the timestep
-of a :class:`xdeepr.schedules.DiscreteSchedule`, and predict
+of a :class:`xdeepr.sampling.schedules.DiscreteSchedule`, and predict
 
 * ``epsilon``: the noise (Ho et al., 2020, arXiv:2006.11239);
 * ``v_prediction``: (noise - sigma · clean) / sqrt(1 + sigma²) (Salimans & Ho, 2022,
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from xdeepr.errors import OptionError
-from xdeepr.schedules import DiscreteSchedule, as_schedule
+from xdeepr.sampling.schedules import DiscreteSchedule, as_schedule
 
 PREDICTIONS = ("edm", "epsilon", "v_prediction", "sample")
 

@@ -30,7 +30,7 @@ class NoiseKey:
     realization : int
         Index of the ensemble member.
     time : int
-        Absolute time as an integer (see :func:`xdeepr.conditioning.time_keys`).
+        Absolute time as an integer (see :func:`xdeepr.inputs.times.time_keys`).
     variable : int
         Position of the predictand.
     stream : int

@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.card import Quantity
-from xdeepr.conditioning import FIELD, describe
 from xdeepr.errors import AxisError, MissingValuesError, UnitsError
 from xdeepr.grids.grid import Grid
 from xdeepr.grids.resampling import regrid
+from xdeepr.inputs.quantities import Quantity, describe
+from xdeepr.inputs.times import FIELD
 from xdeepr.tiling.plan import EDGE
 
 
@@ -225,7 +225,7 @@ def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None)
     wanted = [name for name, encoding in features.items() if encoding == FIELD]
     if not wanted or time is None:
         return None
-    from xdeepr.solar import cos_solar_zenith, local_solar_time
+    from xdeepr.inputs.sun import cos_solar_zenith, local_solar_time
 
     def fields(times: np.ndarray, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
         channels = []
@@ -254,7 +254,7 @@ def _lazy_positions(grid: Grid) -> tuple[da.Array, da.Array]:
         axes = [da.from_array(axis.centres, chunks=EDGE) for axis in (grid.y, grid.x)]
         latitude, longitude = da.meshgrid(*axes, indexing="ij")
     else:
-        from xdeepr.solar import geographic_coordinates
+        from xdeepr.grids.geographic import geographic_coordinates
 
         latitude, longitude = (da.from_array(a, EDGE) for a in geographic_coordinates(grid))
     return latitude, longitude

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from xdeepr.denoisers import denoise
 from xdeepr.errors import OptionError
-from xdeepr.noise import NoiseKey, white_noise
-from xdeepr.sampling import KeyedBrownian, KeyedRandn, make_scheduler, sample
-from xdeepr.solver_table import REFUSED, REFUSED_OPTIONS, SOLVERS
-from xdeepr.solvers import ALIASES, SCHEDULERS, NoiseRange, Sampler, as_sampler
+from xdeepr.sampling.denoisers import denoise
+from xdeepr.sampling.diffusers_table import REFUSED, REFUSED_OPTIONS, SOLVERS
+from xdeepr.sampling.noise import NoiseKey, white_noise
+from xdeepr.sampling.sample import KeyedBrownian, KeyedRandn, make_scheduler, sample
+from xdeepr.sampling.samplers import ALIASES, SCHEDULERS, NoiseRange, Sampler, as_sampler
 
 MEAN, STD = 0.7, 0.5
 
@@ -691,7 +691,7 @@ def test_history_names_the_options_but_not_long_lists():
 
 # ---------------------------------------------------------------- the page for analysts
 
-PAGE = (Path(__file__).parents[1] / "docs" / "howto" / "samplers.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "samplers.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:

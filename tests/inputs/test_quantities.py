@@ -8,17 +8,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from xdeepr.card import Quantity
-from xdeepr.conditioning import (
-    as_time_features,
-    check_finite,
-    describe,
-    stack_fields,
-    time_inputs,
-    time_keys,
-    time_text,
-)
 from xdeepr.errors import AxisError, MissingValuesError, OptionError
+from xdeepr.inputs.quantities import Quantity, check_finite, describe, stack_fields
+from xdeepr.inputs.times import as_time_features, time_inputs, time_keys, time_text
 
 T2M = Quantity("t2m", "K")
 
