@@ -65,9 +65,9 @@ def untrained(tile: tuple[int, int], network_name: str = "unet2d") -> Any:
     """Return a Downscaler with random weights and the default options of its network."""
     import torch
 
-    from xdeepr.card import Card, Diffusion
-    from xdeepr.downscaler import Downscaler
     from xdeepr.inputs.quantities import Quantity
+    from xdeepr.models.card import Card, Diffusion
+    from xdeepr.models.downscaler import Downscaler
     from xdeepr.networks import build
     from xdeepr.normalization import Normalization
 

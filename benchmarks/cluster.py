@@ -87,7 +87,7 @@ def cluster(workers: int, limit: int = LIMIT) -> Iterator[Client]:
 
 def _prepare() -> None:
     """Import what a first task would import, and know the stand-in network."""
-    import xdeepr.downscaler  # noqa: F401
+    import xdeepr.models.downscaler  # noqa: F401
 
     NETWORKS["pixelwise"] = "memory:Pixelwise"
 
@@ -111,7 +111,7 @@ def memory() -> None:
             tasks, size = graph_bytes(out.t2m.data)
             took = seconds(lambda out=out, to=f"{scratch}/out.zarr": out.to_zarr(to))
             peaks = client.run(peak_memory)
-            loads = client.run(lambda: len(sys.modules["xdeepr.model_cache"]._LOADED))
+            loads = client.run(lambda: len(sys.modules["xdeepr.models.cache"]._LOADED))
         height, width = FACTOR * rows, FACTOR * columns
         print(f"{MEMBERS} realizations on {height}x{width}, {out.nbytes / 1e6:.0f} MB")
         report("planned in", planned, "s")

@@ -19,9 +19,9 @@ import torch
 import xarray as xr
 from _common import coarse, machine, report, saved, seconds, statics, untrained
 
-from xdeepr.checkpoint import load_card
-from xdeepr.downscaling import DEFAULT_BATCH
-from xdeepr.model_cache import load_once
+from xdeepr.downscaling.verb import DEFAULT_BATCH
+from xdeepr.models.cache import load_once
+from xdeepr.models.checkpoint import load_card
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 STEPS = 10

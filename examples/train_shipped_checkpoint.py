@@ -18,7 +18,7 @@ import xarray as xr
 import xdeepr
 from xdeepr.synthetic import SyntheticClimate
 
-CHECKPOINTS = Path("xdeepr/checkpoints")
+CHECKPOINTS = Path("xdeepr/models/shipped")
 
 # Times are independent and plentiful: the networks are too small to learn them by heart.
 NETWORKS = {

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.legacy.folders import lr_dataset, roughen
-from xdeepr import checkpoint as files
-from xdeepr.card import Card, Diffusion
+from tests.deepr_compat.checkpoints.folders import lr_dataset, roughen
 from xdeepr.grids.grid import grid_of
 from xdeepr.inputs.quantities import Quantity
+from xdeepr.models import checkpoint as files
+from xdeepr.models.card import Card, Diffusion
 from xdeepr.normalization import Normalization
 
 FACTOR = 4
@@ -26,7 +26,7 @@ NETWORK = {"in_channels": 6, "out_channels": 1, "block_out_channels": [8, 8],
 
 def small_checkpoint(folder: Path) -> Path:
     """Write a checkpoint for the fields of :func:`lr_dataset`, with all its kinds of files."""
-    from xdeepr.downscaler import Downscaler
+    from xdeepr.models.downscaler import Downscaler
     from xdeepr.networks import build
 
     lr = grid_of(lr_dataset())

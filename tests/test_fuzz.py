@@ -17,9 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xdeepr
-from tests.configuration.conftest import DIFFUSION
-from tests.hostile import damaged, restate, small_checkpoint, spoiled
-from tests.legacy.folders import (
+from tests.deepr_compat.checkpoints.folders import (
     BASELINE,
     DDIM,
     FACTOR,
@@ -32,12 +30,14 @@ from tests.legacy.folders import (
     write_diffusion,
     write_regression,
 )
-from xdeepr import checkpoint as files
-from xdeepr.configuration.reading import read_configuration
+from tests.deepr_compat.configuration.conftest import DIFFUSION
+from tests.hostile import damaged, restate, small_checkpoint, spoiled
+from xdeepr.deepr_compat.checkpoints import from_deepr
+from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, TrainingError, XdeeprError
 from xdeepr.grids.grid import grid_of
-from xdeepr.kept_fields import load_coordinates, load_covariates
-from xdeepr.legacy import from_deepr
+from xdeepr.models import checkpoint as files
+from xdeepr.models.stored_arrays import load_coordinates, load_covariates
 
 MOST_GROWTH = 600 * 2**20
 """Bytes by which this process may grow: a few libraries, and no absurd network."""
@@ -215,7 +215,7 @@ def test_deepr_diffusion(data, diffusion):
 @fuzz(60)
 @given(data=st.data())
 def test_deepr_scheduler(data):
-    from xdeepr.legacy.schedulers import read_diffusion
+    from xdeepr.deepr_compat.checkpoints.schedulers import read_diffusion
 
     ours(read_diffusion, data.draw(spoiled(DDIM)))
 
@@ -223,7 +223,7 @@ def test_deepr_scheduler(data):
 @fuzz(100)
 @given(data=st.data())
 def test_deepr_scale(data, tmp_path):
-    from xdeepr.legacy.scales import read_scale
+    from xdeepr.deepr_compat.checkpoints.scales import read_scale
 
     file = tmp_path / "training_scale.json"
     file.write_text(json.dumps(data.draw(spoiled(SCALE))))

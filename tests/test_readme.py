@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdeepr import checkpoint, cli, synthetic
+from xdeepr import cli, synthetic
+from xdeepr.models import checkpoint
 from xdeepr.sampling.samplers import ALIASES, SCHEDULERS
 
 ROOT = Path(__file__).parents[1]

@@ -19,15 +19,21 @@ import torch
 import xarray as xr
 
 import xdeepr
+from tests.deepr_compat.checkpoints.folders import (
+    BASELINE,
+    INPUT_SHAPE,
+    SWIN,
+    lr_dataset,
+    write_json,
+)
 from tests.hostile import restate, small_checkpoint
-from tests.legacy.folders import BASELINE, INPUT_SHAPE, SWIN, lr_dataset, write_json
-from xdeepr import checkpoint as files
 from xdeepr import cli
-from xdeepr.configuration.reading import read_configuration
+from xdeepr.deepr_compat.checkpoints import from_deepr
+from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, UnitsError, VariableError
 from xdeepr.io import open_file, write_file
-from xdeepr.kept_fields import load_coordinates
-from xdeepr.legacy import from_deepr
+from xdeepr.models import checkpoint as files
+from xdeepr.models.stored_arrays import load_coordinates
 
 
 @pytest.fixture(scope="module")

@@ -18,30 +18,30 @@ from xdeepr.grids.projection import load_pyproj
 load_pyproj()  # before anything loads ecCodes
 
 if TYPE_CHECKING:
-    from xdeepr.checkpoint import load
-    from xdeepr.configuration import run
-    from xdeepr.downscaler import Downscaler
+    from xdeepr.deepr_compat.checkpoints import from_deepr
+    from xdeepr.deepr_compat.configuration import run
     from xdeepr.downscaling import downscale
     from xdeepr.grids.coarsening import coarsen
     from xdeepr.grids.regridding import nest
-    from xdeepr.hub import from_hub, push_to_hub
-    from xdeepr.legacy import from_deepr
+    from xdeepr.models.checkpoint import load
+    from xdeepr.models.downscaler import Downscaler
+    from xdeepr.models.hub import from_hub, push_to_hub
     from xdeepr.sampling.samplers import Sampler
     from xdeepr.training import fit
     from xdeepr.verification import verify
 
 _LAZY = {
-    "Downscaler": "xdeepr.downscaler",
+    "Downscaler": "xdeepr.models.downscaler",
     "Sampler": "xdeepr.sampling.samplers",
     "coarsen": "xdeepr.grids.coarsening",
     "downscale": "xdeepr.downscaling",
     "fit": "xdeepr.training",
-    "from_deepr": "xdeepr.legacy",
-    "from_hub": "xdeepr.hub",
-    "load": "xdeepr.checkpoint",
+    "from_deepr": "xdeepr.deepr_compat.checkpoints",
+    "from_hub": "xdeepr.models.hub",
+    "load": "xdeepr.models.checkpoint",
     "nest": "xdeepr.grids.regridding",
-    "push_to_hub": "xdeepr.hub",
-    "run": "xdeepr.configuration",
+    "push_to_hub": "xdeepr.models.hub",
+    "run": "xdeepr.deepr_compat.configuration",
     "verify": "xdeepr.verification",
 }
 _SUBMODULES = ("datasets", "plotting", "synthetic")

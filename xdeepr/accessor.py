@@ -11,7 +11,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from xdeepr.downscaler import Downscaler
+    from xdeepr.models.downscaler import Downscaler
     from xdeepr.sampling.samplers import Sampler
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)

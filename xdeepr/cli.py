@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdeepr._version import __version__
-from xdeepr.configuration.command import add_command
+from xdeepr.deepr_compat.configuration.command import add_command
 from xdeepr.errors import OptionError, XdeeprError, printable
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def _write(out: xr.Dataset, options: argparse.Namespace) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from xdeepr.checkpoint import CARD
     from xdeepr.io import open_file
+    from xdeepr.models.checkpoint import CARD
     from xdeepr.training import fit
 
     folder: Path = options.out

@@ -17,7 +17,7 @@ import xarray as xr
 from xdeepr.datasets import DATA_DIR_VARIABLE
 
 if TYPE_CHECKING:
-    from xdeepr.downscaler import Downscaler
+    from xdeepr.models.downscaler import Downscaler
 
 FIRST_TIME = "2021-07-01T00"
 """Start of the synthetic days, after the years that the shipped checkpoint was trained on."""

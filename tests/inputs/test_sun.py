@@ -15,6 +15,7 @@ from scipy.special import ellipe
 
 from tests.example_grids import EUR11, latlon, open_real, projected
 from xdeepr.errors import GridError, OptionError
+from xdeepr.grids import geographic
 from xdeepr.grids.geographic import geographic_coordinates
 from xdeepr.grids.grid import grid_of
 from xdeepr.inputs import sun as solar
@@ -255,7 +256,7 @@ def test_a_part_equals_that_part_of_the_whole():
 def test_time_dimension_may_be_empty():
     nothing = np.zeros((0,), "datetime64[ns]")
     assert cos_solar_zenith(nothing, np.zeros((2, 3)), np.zeros((2, 3))).shape == (0, 2, 3)
-    assert local_solar_time(nothing, np.zeros((2, 3))).shape == (0, 1, 2, 3)
+    assert local_solar_time(nothing, np.zeros((2, 3))).shape == (0, 2, 3)
 
 
 # --- local solar time ----------------------------------------------------------------------------
@@ -392,7 +393,7 @@ def test_unknown_units_are_refused():
 
 def test_missing_pyproj_is_named(monkeypatch):
     monkeypatch.setattr("xdeepr.grids.projection.load_pyproj", lambda: None)
-    monkeypatch.setattr(solar, "load_pyproj", lambda: None)
+    monkeypatch.setattr(geographic, "load_pyproj", lambda: None)
     with pytest.raises(GridError, match=r"xdeepr\[geo\]"):
         geographic_coordinates(grid_of(projected()))
 

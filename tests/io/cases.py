@@ -38,7 +38,7 @@ class Stop(Exception):
 
 CONTEXT = multiprocessing.get_context("forkserver")
 NEEDED = """torch zarr netCDF4 distributed xarray pint_xarray cf_xarray.units cfgrib.xarray_plugin
-xdeepr.downscaler xdeepr.lazy xdeepr.downscaling xdeepr.io"""
+xdeepr.models.downscaler xdeepr.downscaling.graph xdeepr.downscaling.verb xdeepr.io"""
 CONTEXT.set_forkserver_preload(NEEDED.split())
 """What a run needs is imported once, so that its start does not take seconds."""
 

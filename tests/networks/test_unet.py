@@ -20,7 +20,7 @@ from xdeepr.networks.padding import padded_call
 from xdeepr.networks.time_labels import ENCODINGS
 from xdeepr.networks.unet import UNet2D
 
-SHIPPED = Path(xdeepr.__file__).parent / "checkpoints" / "ddpm"
+SHIPPED = Path(xdeepr.__file__).parent / "models" / "shipped" / "ddpm"
 TINY: dict[str, Any] = {"block_out_channels": [8, 16, 16], "layers_per_block": 1}
 LABELS = torch.tensor([[6.5, 200.0], [18.0, 20.0]])
 LEVELS = torch.tensor([-0.5, 0.5])

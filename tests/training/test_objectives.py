@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from xdeepr.card import Diffusion
+from xdeepr.models.card import Diffusion
 from xdeepr.networks.calling import Conditions
 from xdeepr.normalization import Normalization
 from xdeepr.training.batches import Batch

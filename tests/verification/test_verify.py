@@ -298,7 +298,7 @@ class TestVariablesAndSystems:
 class TestInterpolatedBaseline:
     @pytest.fixture(autouse=True)
     def _needs_downscale(self):
-        pytest.importorskip("xdeepr.downscaling")
+        pytest.importorskip("xdeepr.downscaling.verb")
 
     @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic"])
     def test_from_the_predictor(self, ensemble, truth, name):

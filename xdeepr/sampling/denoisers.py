@@ -31,7 +31,7 @@ Level = TypeVar("Level", float, torch.Tensor)
 
 
 class NoiseModel(Protocol):
-    """What :func:`draw_sigma` needs to know; :class:`xdeepr.card.Diffusion` has it."""
+    """What :func:`draw_sigma` needs to know; :class:`xdeepr.models.card.Diffusion` has it."""
 
     @property
     def sigma_data(self) -> float:

@@ -11,13 +11,13 @@ import dask.array as da
 import numpy as np
 import torch
 
-from xdeepr.card import Card
-from xdeepr.conditions import window_conditions
-from xdeepr.downscaler import base_field, target_statistics
 from xdeepr.errors import TrainingError
 from xdeepr.inputs.block import BlockInput
 from xdeepr.inputs.quantities import check_finite
 from xdeepr.inputs.times import Times
+from xdeepr.models.card import Card
+from xdeepr.models.conditions import window_conditions
+from xdeepr.models.downscaler import base_field, target_statistics
 from xdeepr.networks.calling import Conditions
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block, Segment, Span

@@ -16,12 +16,12 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr._version import __version__
-from xdeepr.card import CHANNELS, Card, Diffusion, Target
-from xdeepr.downscaler import Downscaler
+from xdeepr.downscaling.graph import resolve_device
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.inputs.missing import Missing, check_missing
 from xdeepr.inputs.times import TIME_FEATURES, as_time_features, time_text
-from xdeepr.lazy import resolve_device
+from xdeepr.models.card import CHANNELS, Card, Diffusion, Target
+from xdeepr.models.downscaler import Downscaler
 from xdeepr.networks import network_class
 from xdeepr.networks.calling import works_on_lr
 from xdeepr.normalization import Method
@@ -153,7 +153,7 @@ def fit(
         chooses another of :data:`xdeepr.networks.NETWORKS`.
     diffusion : mapping, optional
         Changes to the noise levels and to what the network predicts, see
-        :class:`xdeepr.card.Diffusion`.
+        :class:`xdeepr.models.card.Diffusion`.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic of the network in training. "auto": bfloat16 where the device computes in it.
     seed : int, default: 0

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from xdeepr.card import Card
 from xdeepr.errors import TrainingError
 from xdeepr.inputs.times import time_text
+from xdeepr.models.card import Card
 from xdeepr.training.batches import Batch, Draw, Pairs
 from xdeepr.training.ema import PowerEMA
 from xdeepr.training.objectives import Objective

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from xdeepr.card import Diffusion
+from xdeepr.models.card import Diffusion
 from xdeepr.networks.calling import evaluate
 from xdeepr.normalization import Normalization
 from xdeepr.sampling.denoisers import denoise, draw_sigma, loss_weight

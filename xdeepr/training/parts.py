@@ -10,12 +10,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from xdeepr import cf, checkpoint
-from xdeepr.card import Card
-from xdeepr.downscaler import Downscaler
+from xdeepr import cf
 from xdeepr.downscaling import downscale
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.inputs.missing import Missing
+from xdeepr.models import checkpoint
+from xdeepr.models.card import Card
+from xdeepr.models.downscaler import Downscaler
 from xdeepr.normalization import Normalization
 from xdeepr.training.alignment import Aligned, XarrayObject, stack_entries
 from xdeepr.training.batches import Pairs

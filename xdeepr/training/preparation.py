@@ -9,12 +9,12 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from xdeepr.card import Card
 from xdeepr.errors import OptionError
 from xdeepr.inputs.covariates import covariates_on, describe_covariates, solar_on, varying_on
 from xdeepr.inputs.instance_statistics import interpolated_statistics
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.inputs.times import time_inputs
+from xdeepr.models.card import Card
 from xdeepr.normalization import Method, Moments, Normalization
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import make_plan

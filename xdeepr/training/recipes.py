@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xdeepr.card import Kind
 from xdeepr.errors import OptionError
+from xdeepr.models.card import Kind
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Recipe:
     Parameters
     ----------
     kind : str
-        What the model does; see :class:`xdeepr.card.Card`.
+        What the model does; see :class:`xdeepr.models.card.Card`.
     network : str
         Name in :data:`xdeepr.networks.NETWORKS`.
     loss : str

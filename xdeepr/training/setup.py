@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from xdeepr.card import Card
 from xdeepr.errors import OptionError
 from xdeepr.inputs.times import time_labels
+from xdeepr.models.card import Card
 from xdeepr.networks import build, network_class
 from xdeepr.networks.calling import works_on_lr
 from xdeepr.training.alignment import Aligned

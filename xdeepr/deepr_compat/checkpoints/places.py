@@ -1,0 +1,135 @@
+"""Where a model of DeepR was trained: its grids, and how it took them to lie on each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from xdeepr.deepr_compat.checkpoints.known import Domain, Span
+from xdeepr.errors import GridError, OptionError
+from xdeepr.grids.grid import Grid, Margin, grid_of, relate
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model was trained.
+
+    Parameters
+    ----------
+    factor : int
+        HR cells in an LR cell.
+    margin : tuple of int
+        HR cells that DeepR cut off the interpolated LR domain: as many on both sides.
+    shift : tuple of int
+        HR cells by which the HR domain lies farther north and east than what is left. DeepR did
+        not look at coordinates, and in the Mediterranean domain its HR fields lie 0.1° north of
+        the middle of the LR fields. The network learnt that; its output has to be put there.
+    lr, hr : Grid
+        The grids.
+    """
+
+    factor: int
+    margin: Margin
+    shift: tuple[int, int]
+    lr: Grid
+    hr: Grid
+
+    def coordinates(self) -> dict[str, np.ndarray]:
+        """Return the HR coordinates "y" and "x", ascending."""
+        axes = {"y": self.hr.y, "x": self.hr.x}
+        return {key: np.asarray(axis.known(), dtype=np.float64) for key, axis in axes.items()}
+
+    def text(self) -> str:
+        """Return the HR domain for people."""
+        first = ("latitude", "longitude") if self.hr.kind == "latlon" else ("y", "x")
+        return ", ".join(
+            f"{name} {values[0]:g} to {values[-1]:g}"
+            for name, values in zip(first, self.coordinates().values(), strict=True)
+        )
+
+
+def find_place(
+    hr_shape: Shape,
+    *,
+    lr_grid: xr.Dataset | xr.DataArray | None,
+    hr_grid: xr.Dataset | xr.DataArray | None,
+    factor: int | None,
+    domain: Domain | None,
+    lr_shape: Shape | None = None,
+) -> Place:
+    """Return where a model was trained.
+
+    Parameters
+    ----------
+    hr_shape : tuple of int
+        Size of the HR fields, from the configuration.
+    lr_grid, hr_grid : xarray object, optional
+        Anything on the grids of the training.
+    factor : int, optional
+        HR cells in an LR cell; needed where there is no `hr_grid`.
+    domain : Domain, optional
+        What is known, used where the user says nothing.
+    lr_shape : tuple of int, optional
+        Size of the LR fields, if the configuration has it.
+
+    Raises
+    ------
+    OptionError
+        If the factor does not suit the grids.
+    GridError
+        If the grids do not suit the configuration or each other.
+    """
+    if lr_grid is None:
+        assert domain is not None  # the caller has asked for what is missing
+        lr_grid, hr_grid = _empty(domain.lr), _empty(domain.hr)
+    lr = grid_of(lr_grid)
+    hr = grid_of(hr_grid) if hr_grid is not None else None
+    _check_shape("lr_grid", lr.shape, lr_shape)
+    nested: Margin | None = None
+    if hr is not None:
+        _check_shape("hr_grid", hr.shape, hr_shape)
+        found, nested = relate(lr, hr)
+        if factor not in (None, found):
+            raise OptionError(
+                f"factor={factor}: an LR cell of lr_grid holds {found} cells of hr_grid along each"
+                " axis. Give the grids that the model was trained on, or leave factor out."
+            )
+        factor = found
+    assert factor is not None  # the caller has asked for what is missing
+    cut = [_cut(n * factor, m) for n, m in zip(lr.shape, hr_shape, strict=True)]
+    margin = (cut[0], cut[0], cut[1], cut[1])
+    if hr is None or nested is None:
+        return Place(factor, margin, (0, 0), lr, lr.refine(factor).crop(margin))
+    return Place(factor, margin, (nested[0] - cut[0], nested[2] - cut[1]), lr, hr)
+
+
+def _cut(fine: int, kept: int) -> int:
+    """Return the HR cells that DeepR cut off on each side."""
+    cut, odd = divmod(fine - kept, 2)
+    if cut < 0 or odd:
+        raise GridError(
+            f"the interpolated LR domain has {fine} HR cells, the model's fields have {kept}: DeepR"
+            " cut the same number off on both sides, which cannot be. Give the lr_grid= and the"
+            " factor= of the training."
+        )
+    return cut
+
+
+def _check_shape(what: str, found: Shape, wanted: Shape | None) -> None:
+    if wanted is not None and found != wanted:
+        raise GridError(
+            f"{what} has {found[0]} × {found[1]} cells, the model was trained on {wanted[0]} ×"
+            f" {wanted[1]}: give an object on exactly the domain of the training."
+        )
+
+
+def _empty(spans: tuple[Span, Span]) -> xr.Dataset:
+    """Return a dataset of coordinates alone, with latitudes as DeepR's files have them."""
+    y, x = (span.values() for span in spans)
+    latitude = ("latitude", y[::-1], {"units": "degrees_north", "standard_name": "latitude"})
+    longitude = ("longitude", x, {"units": "degrees_east", "standard_name": "longitude"})
+    return xr.Dataset(coords={"latitude": latitude, "longitude": longitude})

@@ -1,0 +1,5 @@
+"""The verb ``downscale``: find the model, plan, compute block by block, give back CF data."""
+
+from xdeepr.downscaling.verb import downscale
+
+__all__ = ["downscale"]

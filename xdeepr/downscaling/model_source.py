@@ -1,0 +1,256 @@
+"""Find out what ``model=`` is, and whether it suits the data."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xdeepr import cf
+from xdeepr.downscaling.graph import Source
+from xdeepr.errors import GridError, OptionError, VariableError
+from xdeepr.grids.grid import Grid, Margin, grid_of, relate
+from xdeepr.inputs.quantities import Quantity, describe
+from xdeepr.models import checkpoint
+from xdeepr.models.card import Card
+from xdeepr.models.stored_arrays import load_coordinates
+from xdeepr.tiling.interpolation import METHODS
+
+_SAME_SIZE = {"curvilinear": 0.25}
+"""By how much cells may differ in size from those of the training; curvilinear ones vary."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the verb needs to know of a model or an interpolation.
+
+    ``known`` holds HR coordinate values (y, x) to hand on to the bit, from `like` or the training.
+    """
+
+    source: Source
+    name: str
+    predictors: tuple[Quantity, ...]
+    predictands: tuple[Quantity, ...]
+    factor: int
+    margin: Margin
+    known: tuple[np.ndarray, np.ndarray]
+    card: Card | None = None
+    base: Model | None = None
+
+    @property
+    def digest(self) -> str:
+        """Hash of the checkpoint, empty for interpolation."""
+        return self.source.digest
+
+    def hr_grid(self, lr_grid: Grid) -> tuple[Grid, Model]:
+        """Return the HR grid, and the model with the margin that belongs to it.
+
+        The globe needs no margin at its seam. Cells of a row that is centred on a pole reach
+        beyond it: their outer halves are left out.
+        """
+        card, fine = self.card, lr_grid.refine(self.factor)
+        margin = card.hr_margin if card else self.margin
+        wraps = lr_grid.closed and card is not None and not card.bound and card.shift == (0, 0)
+        sides = (-margin[2], -margin[3]) if wraps else (0, 0)
+        beyond = fine.rows_beyond_poles()
+        rows = (max(0, beyond[0] - margin[0]), max(0, beyond[1] - margin[1]))
+        change: Margin = (*rows, *sides)
+        return fine.crop(_sum(margin, change)).snap(self.known), self._with_margin(change)
+
+    def _with_margin(self, change: Margin) -> Model:
+        """Return the model with another margin, also of what it builds on."""
+        base = self.base and self.base._with_margin(change)
+        return replace(self, margin=_sum(self.margin, change), base=base)
+
+
+def _sum(margin: Margin, change: Margin) -> Margin:
+    south, north, west, east = (a + b for a, b in zip(margin, change, strict=True))
+    return south, north, west, east
+
+
+def resolve(
+    model: Any,
+    ds: xr.Dataset,
+    lr_grid: Grid,
+    *,
+    factor: int | None = None,
+    like: xr.Dataset | xr.DataArray | None = None,
+    device: str | None = None,
+) -> Model:
+    """Find out what `model` is.
+
+    Parameters
+    ----------
+    model : str, path or Downscaler
+        As given to :func:`xdeepr.downscale`.
+    ds : xarray.Dataset
+        The coarse data.
+    lr_grid : Grid
+        Its grid.
+    factor, like, device
+        As given to :func:`xdeepr.downscale`.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    OptionError
+        If there is no such model, or an option does not go with it.
+    """
+    if isinstance(model, str) and model in METHODS:
+        return _interpolation(model, ds, lr_grid, factor, like)
+    if isinstance(model, str | os.PathLike):
+        folder = checkpoint.locate(model)
+        card, digest = checkpoint.load_card(folder)
+    else:
+        from xdeepr.models.cache import store
+        from xdeepr.models.downscaler import Downscaler
+
+        if not isinstance(model, Downscaler):
+            raise OptionError(
+                f"model={model!r}: give a Downscaler, the folder of a checkpoint, or a name."
+            )
+        folder, digest = store(model)
+        card = model.card
+    if like is not None:
+        raise OptionError("like= is for interpolation only: a trained model knows its own grid.")
+    if factor is not None and factor != card.factor:
+        raise OptionError(
+            f"factor={factor}: the model {card.name!r} was trained for ×{card.factor}. Leave factor"
+            " out, or train a model for the other factor."
+        )
+    if card.kind == "autoencoder":
+        raise OptionError(
+            f"the model {card.name!r} is an autoencoder, which compresses HR fields and does not"
+            " downscale: train a model in its latent space with"
+            " fit(labels, model='latent', autoencoder=...)."
+        )
+    return trained_model(folder, card, digest, device)
+
+
+def trained_model(folder: Path, card: Card, digest: str, device: str | None) -> Model:
+    """Describe a trained model, with the model it builds on.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Its checkpoint.
+    card : Card
+        Its card.
+    digest : str
+        Identifies the checkpoint's content.
+    device : str, optional
+        Torch device.
+
+    Returns
+    -------
+    Model
+    """
+    base = None
+    if (folder / "base" / checkpoint.CARD).is_file():
+        base = trained_model(folder / "base", *checkpoint.load_card(folder / "base"), device)
+    return Model(
+        Source(str(folder.resolve()), digest, device or "auto"),
+        card.name,
+        card.predictors,
+        card.predictands,
+        card.factor,
+        card.margin,
+        load_coordinates(folder),
+        card,
+        base,
+    )
+
+
+def _interpolation(
+    method: str,
+    ds: xr.Dataset,
+    lr_grid: Grid,
+    factor: int | None,
+    like: xr.Dataset | xr.DataArray | None,
+) -> Model:
+    """Describe an interpolation of all spatial variables."""
+    if (factor is None) == (like is None):
+        raise OptionError(
+            f"model={method!r} needs either factor= (HR cells in an LR cell) or like= (an object on"
+            " the HR grid)."
+        )
+    margin: Margin = (0, 0, 0, 0)
+    known = (np.empty(0), np.empty(0))
+    if like is not None:
+        wanted = grid_of(like)
+        factor, margin = relate(lr_grid, wanted)
+        known = wanted.known()
+    whole = isinstance(factor, int | np.integer) and not isinstance(factor, bool)
+    if factor is None or not whole or not 2 <= factor <= 8:
+        raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
+    names = cf.spatial_variables(ds, cf.find_axes(ds))
+    if not names:
+        raise VariableError(
+            "the data hold no variable with both horizontal dimensions: there is nothing to"
+            " interpolate. Give a dataset with fields."
+        )
+    fields = tuple(describe(ds[name]) for name in names)
+    return Model(Source(method), method, fields, fields, int(factor), margin, known)
+
+
+def check_options(model: Model, **options: Any) -> None:
+    """Refuse options of ensembles and solvers for a model that gives one field.
+
+    Raises
+    ------
+    OptionError
+        Names the option.
+    """
+    if model.card is not None and model.card.stochastic:
+        return
+    what = "an interpolation" if model.card is None else f"{model.name!r}, a deterministic model,"
+    for name, value in options.items():
+        if value is not None:
+            raise OptionError(
+                f"{name}={value!r}: {what} gives one field and no ensemble. Leave {name} out, or"
+                " use a diffusion model."
+            )
+
+
+def check_suits(card: Card, lr_grid: Grid) -> None:
+    """Compare the LR grid with the one the model was trained on.
+
+    Raises
+    ------
+    GridError
+        If they differ in kind or in the size of their cells.
+    """
+    if lr_grid.kind != card.grid_kind:
+        raise GridError(
+            f"the model {card.name!r} was trained on a {card.grid_kind} grid, the data is on a"
+            f" {lr_grid.kind} grid: regrid the data, or train a model for its grid."
+        )
+    for axis, trained in zip((lr_grid.y, lr_grid.x), card.resolution, strict=True):
+        if abs(axis.step / trained - 1) > _SAME_SIZE.get(lr_grid.kind, 0.02):
+            raise GridError(
+                f"the model {card.name!r} was trained on LR cells of {trained:g} along"
+                f" {axis.name!r}, the data has cells of {axis.step:g}: regrid the data to"
+                f" {trained:g}, or train a model for this resolution."
+            )
+
+
+def warn_of_new_months(card: Card, time: xr.DataArray | None) -> None:
+    """Warn where the model is asked for a season it was not trained on."""
+    trained = card.training.get("months")
+    if time is None or not trained:
+        return
+    new = sorted(set(np.atleast_1d(time.dt.month.values).tolist()) - set(trained))
+    if new:
+        warnings.warn(
+            f"the model {card.name!r} was trained on the months {trained}, the data has also"
+            f" {new}: do not rely on the result there; train on a period that covers these months.",
+            stacklevel=4,
+        )

@@ -1,0 +1,91 @@
+"""Models in this process: each is loaded once and shared by all tasks.
+
+Only a folder's path and a digest travel in a dask graph; every worker process loads the model
+itself, behind a lock, when its first task needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xdeepr.errors import CheckpointError
+from xdeepr.models.checkpoint import CARD, load_card, load_folder, save
+
+if TYPE_CHECKING:
+    from xdeepr.models.downscaler import Downscaler
+
+_MOST_LOADED = 4
+_LOADED: dict[tuple[str, str], Downscaler] = {}
+_LOCK = threading.Lock()
+
+
+def load_once(folder: str, digest: str, device: str) -> Downscaler:
+    """Return a model on a device, loaded once in each process.
+
+    Parameters
+    ----------
+    folder : str
+        Where the checkpoint is.
+    digest : str
+        What :func:`load_card` gave when the work was planned.
+    device : str
+        A torch device.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint has changed since, or this machine does not see it.
+    """
+    with _LOCK:
+        key = (digest, device)
+        if key not in _LOADED:
+            if not Path(folder).is_dir():
+                raise CheckpointError(
+                    f"{socket.gethostname()} does not see the model's folder {folder}: save the"
+                    " model where all workers can read it, and downscale with that folder; or set"
+                    " XDEEPR_CACHE_DIR to such a place before downscale()."
+                )
+            if load_card(folder)[1] != digest:
+                raise CheckpointError(
+                    f"{folder} has changed since downscale() was called: call it again."
+                )
+            while len(_LOADED) >= _MOST_LOADED:
+                _LOADED.pop(next(iter(_LOADED)))
+            _LOADED[key] = load_folder(Path(folder), for_work=True).to(device)
+        return _LOADED[key]
+
+
+def store(model: Downscaler) -> tuple[Path, str]:
+    """Keep a model in the user's cache, so that every worker of this machine can load it.
+
+    Returns
+    -------
+    folder : pathlib.Path
+    digest : str
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        saved = save(model, Path(scratch) / "model")
+        digest = load_card(saved)[1]
+        folder = cache_folder() / digest
+        if not (folder / CARD).is_file():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            staged = Path(tempfile.mkdtemp(prefix=f".{digest}-", dir=folder.parent))
+            shutil.copytree(saved, staged, dirs_exist_ok=True)
+            try:
+                staged.rename(folder)
+            except OSError:  # another process was first
+                shutil.rmtree(staged, ignore_errors=True)
+    return folder, digest
+
+
+def cache_folder() -> Path:
+    """Return the folder for models that were trained but not saved by the user."""
+    import pooch
+
+    return Path(os.environ.get("XDEEPR_CACHE_DIR") or pooch.os_cache("xdeepr")) / "models"

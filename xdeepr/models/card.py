@@ -1,0 +1,294 @@
+"""The card of a model: everything about it but the weights, as plain data.
+
+Reading a card needs neither torch nor the training data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from xdeepr.errors import CheckpointError
+from xdeepr.inputs.quantities import Quantity
+from xdeepr.models.card_checks import check_card
+from xdeepr.normalization import Normalization
+
+CARD_VERSION = 2
+"""Version of the card's layout; raised whenever a reader of the old one would go wrong."""
+
+Kind = Literal["diffusion", "regression", "autoencoder", "latent"]
+"""What a model does: draw from a distribution, give one field, compress, draw in latent space."""
+
+Target = Literal["residual", "field"]
+"""What is learnt: HR − base, or HR itself (the way of DeepR)."""
+
+_UNREADABLE = (
+    KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What plain data of the wrong kinds end in."""
+
+CHANNELS = ("predictors", "covariates", "time")
+"""Groups of condition channels, in the order of the network's input."""
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Noise levels in training and sampling (Karras et al., 2022, arXiv:2206.00364).
+
+    Parameters
+    ----------
+    sigma_data : float
+        Standard deviation of the normalized residual.
+    log_mean, log_std : float
+        Training draws the logarithm of the noise level from this normal distribution.
+    sigma_min, sigma_max : float
+        Range of noise levels that sampling visits.
+    sampler : str
+        Default solver.
+    steps : int
+        Default number of steps.
+    sampler_options : mapping
+        Keywords of the default solver.
+    prediction : {"edm", "epsilon", "v_prediction", "sample"}
+        What the network's output means. "edm": the preconditioning of Karras et al.; the others
+        are those of denoising diffusion on a list of discrete noise levels.
+    schedule : mapping
+        For the others: keywords of a diffusers scheduler that make this list, such as
+        ``beta_schedule``. Then noise levels in training are drawn from it, and `log_mean` and
+        `log_std` mean nothing.
+    """
+
+    sigma_data: float = 1.0
+    log_mean: float = -0.4
+    log_std: float = 1.2
+    sigma_min: float = 0.05
+    sigma_max: float = 20.0
+    sampler: str = "EDMDPMSolverMultistepScheduler"
+    steps: int = 10
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    prediction: str = "edm"
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model downscales, from which grid to which, and how it was made.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model, written into the output's history.
+    kind : {"diffusion", "regression", "autoencoder", "latent"}
+        What the model does.
+    predictors, predictands, covariates : tuple of Quantity
+        Inputs on the LR grid, outputs on the HR grid, static inputs on the HR grid.
+    varying : tuple of Quantity
+        Covariates on the HR grid that vary in time.
+    base : tuple of int
+        For each predictand, the predictor that is its coarse version; the residual is added to
+        its interpolation, or to the output of the base model if there is one.
+    target : {"residual", "field"}
+        What the network learns.
+    channels : tuple of str
+        Groups of channels the network is conditioned on: "predictors", "base" (the output of the
+        base model), "covariates", "time".
+    time_features : mapping of str to str
+        Feature -> how the network is told of it (see :mod:`xdeepr.inputs.times`).
+    covariate_dropout : float
+        Share of the training batches without covariates; above 0 the model serves without them.
+    factor : int
+        Number of HR cells in an LR cell, along each axis.
+    margin : tuple of int
+        HR cells by which the HR domain is smaller than the LR domain, on the low-y, high-y,
+        low-x and high-x side.
+    shift : tuple of int
+        HR cells along y and x by which the HR domain lies higher than its place among the LR cells
+        that the network is shown; not 0 for models of DeepR, which did not look at coordinates.
+    grid_kind : str
+        "latlon", "projected" or "rotated".
+    resolution : tuple of float
+        LR cell size along y and x in the units of the grid's coordinates.
+    tile : tuple of int
+        Height and width in HR pixels of the windows seen in training.
+    network : mapping
+        ``name`` in the registry and the ``config`` to build it from.
+    diffusion : Diffusion
+        Noise levels and default solver.
+    context : int
+        LR cells around a tile that the network sees, if it works on the LR grid.
+    scale : int
+        HR pixels along the edge of a pixel of the latent space.
+    normalization : mapping of str to Normalization
+        For ``predictors``, ``target`` and ``covariates`` (static ones, then varying ones).
+    training : mapping
+        Period, domain, number of times, fingerprint of the data, settings and results.
+    versions : mapping
+        Versions of the packages that made the model.
+    version : int
+        Layout version of this card.
+    """
+
+    name: str
+    predictors: tuple[Quantity, ...]
+    predictands: tuple[Quantity, ...]
+    covariates: tuple[Quantity, ...]
+    base: tuple[int, ...]
+    time_features: Mapping[str, str]
+    factor: int
+    margin: tuple[int, int, int, int]
+    grid_kind: str
+    resolution: tuple[float, float]
+    tile: tuple[int, int]
+    network: Mapping[str, Any]
+    diffusion: Diffusion
+    normalization: Mapping[str, Normalization]
+    kind: Kind = "diffusion"
+    varying: tuple[Quantity, ...] = ()
+    target: Target = "residual"
+    channels: tuple[str, ...] = CHANNELS
+    covariate_dropout: float = 0.0
+    context: int = 0
+    shift: tuple[int, int] = (0, 0)
+    scale: int = 1
+    training: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    version: int = CARD_VERSION
+
+    @property
+    def instance(self) -> bool:
+        """Whether each field is normalized with its own mean and deviation."""
+        return self.normalization["predictors"].method == "instance"
+
+    @property
+    def bound(self) -> bool:
+        """Whether the normalization belongs to the pixels of the training domain."""
+        return any(n.pixelwise for n in self.normalization.values())
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether the network's architecture belongs to one size of its input."""
+        return self.network["config"].get("lr_shape") is not None
+
+    @property
+    def hr_margin(self) -> tuple[int, int, int, int]:
+        """HR cells between the sides of the LR domain and those of the HR fields' true place."""
+        (south, north, west, east), (up, right) = self.margin, self.shift
+        return south + up, north - up, west + right, east - right
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the model draws realizations."""
+        return self.kind in ("diffusion", "latent")
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays that are too large for the JSON text, by name."""
+        return {
+            f"{role}/{key}": array
+            for role, normalization in self.normalization.items()
+            for key, array in normalization.tensors().items()
+        }
+
+    def to_json(self) -> str:
+        """Return the card as JSON text; the arrays of :meth:`tensors` are left out."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        normalization = {k: n.to_json() for k, n in fields.pop("normalization").items()}
+        plain = {k: _plain(v) for k, v in fields.items()}
+        return json.dumps({**plain, "normalization": normalization}, indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(
+        cls, text: str, *, source: str = "card", tensors: Mapping[str, np.ndarray] | None = None
+    ) -> Card:
+        """Read a card.
+
+        Parameters
+        ----------
+        text : str
+            JSON text.
+        source : str
+            Where it came from, for error messages.
+        tensors : mapping of str to numpy.ndarray, optional
+            The arrays of :meth:`tensors`.
+
+        Raises
+        ------
+        CheckpointError
+            If the text is no JSON, has another version, lacks or adds a key, or has a value that
+            no model has.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:  # numbers of too many digits are ValueError
+            raise CheckpointError(
+                f"{source} is not valid JSON ({error}): the file is damaged; copy it again."
+            ) from None
+        version = data.get("version") if isinstance(data, dict) else None
+        if isinstance(version, bool | float) or version not in (1, CARD_VERSION):
+            raise CheckpointError(
+                f"{source} has card version {version!r}, this xdeepr reads versions 1 to"
+                f" {CARD_VERSION}: install a newer xdeepr, or make the checkpoint again."
+            )
+        try:
+            card = cls._from_data(data if version == CARD_VERSION else _upgraded(data), tensors)
+        except _UNREADABLE as error:
+            raise CheckpointError(
+                f"{source} does not have the expected keys ({error}): the file is damaged or was"
+                " edited; make the checkpoint again."
+            ) from None
+        try:
+            check_card(card)
+            # what has no JSON or no UTF-8 form could not be written into any file later
+            json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
+        except _UNREADABLE as error:
+            raise CheckpointError(
+                f"{source}: {error}: the file is damaged or was edited; make the checkpoint again."
+            ) from None
+        return card
+
+    @classmethod
+    def _from_data(cls, data: dict[str, Any], tensors: Mapping[str, np.ndarray] | None) -> Card:
+        """Return the card of plain data of today's version."""
+        quantities = ("predictors", "predictands", "covariates", "varying")
+        tuples = ("base", "margin", "resolution", "tile", "channels", "shift")
+        read: dict[str, Any] = {k: tuple(Quantity(**q) for q in data[k]) for k in quantities}
+        read |= {k: tuple(data[k]) for k in tuples}
+        read["diffusion"] = Diffusion(**data["diffusion"])
+        read["normalization"] = {
+            role: Normalization.from_json(
+                stored,
+                {
+                    key.removeprefix(f"{role}/"): array
+                    for key, array in (tensors or {}).items()
+                    if key.startswith(f"{role}/")
+                },
+            )
+            for role, stored in data["normalization"].items()
+        }
+        return cls(**{**data, **read})
+
+    def digest(self, weights: bytes = b"") -> str:
+        """Return 16 hexadecimal digits that identify this card with these weights."""
+        return hashlib.sha256(self.to_json().encode() + weights).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses as dictionaries, also inside tuples."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a version 1 card as version 2 writes them."""
+    new = {**data, "version": CARD_VERSION}
+    new["time_features"] = {name: "cyclical" for name in data["time_features"]}
+    normalization = dict(data["normalization"])
+    normalization["target"] = normalization.pop("residual")
+    new["normalization"] = normalization
+    return {"shift": (0, 0), "varying": (), "channels": CHANNELS, **new}
