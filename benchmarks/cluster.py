@@ -41,7 +41,7 @@ from _common import FACTOR, coarse, machine, peak_memory, report, saved, seconds
 from dask._task_spec import convert_legacy_graph
 from distributed import Client, LocalCluster
 
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 from xdeepr.networks import NETWORKS
 
 MEMBERS, LIMIT = 3, 4 * 2**30

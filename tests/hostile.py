@@ -13,10 +13,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.deepr_compat.checkpoints.folders import lr_dataset, roughen
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 from xdeepr.inputs.quantities import Quantity
-from xdeepr.models import checkpoint as files
 from xdeepr.models.card import Card, Diffusion
+from xdeepr.models.stored_arrays import CARD
 from xdeepr.normalization import Normalization
 
 FACTOR = 4
@@ -65,10 +65,10 @@ def small_checkpoint(folder: Path) -> Path:
 
 def restate(folder: Path) -> None:
     """Let the card state the hashes of the files as they are now, as a forger would."""
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     for name in outer["sha256"]:
         outer["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    (folder / files.CARD).write_text(json.dumps(outer))
+    (folder / CARD).write_text(json.dumps(outer))
 
 
 # --- mutations ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import xdeepr
 from tests.awkward_cases import CASES, RIGHT, Case, open_awkward, table
 from xdeepr import cf
 from xdeepr.errors import XdeeprError
-from xdeepr.grids.grid import grid_of, relate
+from xdeepr.grids import grid_of, relate
 
 pyproj = pytest.importorskip("pyproj")
 

@@ -35,9 +35,11 @@ from tests.hostile import damaged, restate, small_checkpoint, spoiled
 from xdeepr.deepr_compat.checkpoints import from_deepr
 from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, TrainingError, XdeeprError
-from xdeepr.grids.grid import grid_of
-from xdeepr.models import checkpoint as files
-from xdeepr.models.stored_arrays import load_coordinates, load_covariates
+from xdeepr.grids import grid_of
+from xdeepr.models.card_json import read_card
+from xdeepr.models.checkpoint import load_card
+from xdeepr.models.saving import CURVE, NORMALIZATION, WEIGHTS
+from xdeepr.models.stored_arrays import CARD, COVARIATES, load_coordinates, load_covariates
 
 MOST_GROWTH = 600 * 2**20
 """Bytes by which this process may grow: a few libraries, and no absurd network."""
@@ -99,26 +101,26 @@ def ours(use: Any, *args: Any, kinds: Any = XdeeprError, **options: Any) -> Any:
 @fuzz(200)
 @given(data=st.data())
 def test_cards(data, folder, copied):
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     if data.draw(st.booleans()):
         outer["card"] = data.draw(spoiled(outer["card"]))
     else:
         outer = data.draw(spoiled(outer))
-    (copied / files.CARD).write_text(json.dumps(outer))
-    found = ours(files.load_card, copied)
+    (copied / CARD).write_text(json.dumps(outer))
+    found = ours(load_card, copied)
     if found is not None:  # whatever was let through can be written and read again
-        assert files.Card.from_json(found[0].to_json(), tensors=found[0].tensors()) == found[0]
+        assert read_card(found[0].to_json(), tensors=found[0].tensors()) == found[0]
 
 
 @fuzz(60)
 @given(data=st.data())
 def test_networks_of_cards(data, folder, copied):
     refresh(folder, copied)
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     config = outer["card"]["network"]["config"]
     config |= {"attention_levels": [1], "time_labels": None, "down_block_types": None}
     outer["card"]["network"] = data.draw(spoiled(outer["card"]["network"]))
-    (copied / files.CARD).write_text(json.dumps(outer))
+    (copied / CARD).write_text(json.dumps(outer))
     model = ours(xdeepr.load, copied)
     assert model is None or "network" in repr(model)
 
@@ -130,9 +132,9 @@ def test_other_networks_of_cards(name, folder, copied):
               "depths": [2], "num_heads": [2], "window_size": 4}  # fmt: skip
     for key in given_:
         for odd in (0, -1, 2**14, 10**30, [1], "x", None, 0.5, [2**14] * 4):
-            outer = json.loads((folder / files.CARD).read_text())
+            outer = json.loads((folder / CARD).read_text())
             outer["card"]["network"] = {"name": name, "config": {**given_, key: odd}}
-            (copied / files.CARD).write_text(json.dumps(outer))
+            (copied / CARD).write_text(json.dumps(outer))
             assert ours(xdeepr.load, copied) is None
 
 
@@ -140,16 +142,14 @@ def test_other_networks_of_cards(name, folder, copied):
 @given(data=st.data())
 def test_planning_with_cards(data, folder, copied):
     refresh(folder, copied)
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     outer["card"] = data.draw(spoiled(outer["card"], most=1))
-    (copied / files.CARD).write_text(json.dumps(outer))
+    (copied / CARD).write_text(json.dumps(outer))
     ours(xdeepr.downscale, lr_dataset(1), str(copied), members=1)
 
 
 @pytest.mark.parametrize("forged", [False, True])
-@pytest.mark.parametrize(
-    "name", [files.WEIGHTS, files.COVARIATES, files.NORMALIZATION, files.CURVE]
-)
+@pytest.mark.parametrize("name", [WEIGHTS, COVARIATES, NORMALIZATION, CURVE])
 @fuzz(15)
 @given(data=st.data())
 def test_files_beside_the_card(name, forged, data, folder, copied):
@@ -168,16 +168,16 @@ def test_files_beside_the_card(name, forged, data, folder, copied):
 def test_covariates_that_tasks_read(data, folder, copied):
     """Damaged before the work is planned, or after that: an error of ours or the right values."""
     refresh(folder, copied)
-    card, _ = files.load_card(folder)
+    card, _ = load_card(folder)
     grid = grid_of(lr_dataset(1)).refine(card.factor).crop(card.hr_margin)
-    whole = (folder / files.COVARIATES).read_bytes()
+    whole = (folder / COVARIATES).read_bytes()
     spoilt = data.draw(damaged(whole))
     if data.draw(st.booleans()):
-        (copied / files.COVARIATES).write_bytes(spoilt)
+        (copied / COVARIATES).write_bytes(spoilt)
         ds = ours(load_covariates, copied, card, grid, "digest")
     else:
         ds = load_covariates(copied, card, grid, "digest")
-        (copied / files.COVARIATES).write_bytes(spoilt)
+        (copied / COVARIATES).write_bytes(spoilt)
     if ds is not None:
         ours(ds.compute, scheduler="synchronous")
 

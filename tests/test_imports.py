@@ -12,6 +12,25 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "xdeepr"
 
+RANKS = (
+    {"errors", "_version"},
+    {"checks"},
+    {"cf", "tiling", "normalization"},
+    {"grids", "sampling", "networks", "io", "datasets", "synthetic"},
+    {"inputs"},
+    {"models"},
+    {"downscaling"},
+    {"training", "verification"},
+    {"plotting"},
+    {"deepr_compat", "demo", "accessor", "testing"},
+    {"cli"},
+    {"xdeepr", "__main__"},
+)
+"""The house from the ground up: a room imports from lower floors only, also for types alone."""
+
+TORCH_FREE = {"cf", "grids", "inputs", "io", "datasets", "synthetic", "plotting", "verification"}
+"""What may be imported before there is a model, and so must not load torch at its top."""
+
 HEAVY = ("torch", "diffusers", "transformers", "matplotlib", "xskillscore")
 
 
@@ -29,24 +48,15 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def type_checking_only(tree: ast.AST) -> set[ast.AST]:
-    """Nodes under ``if TYPE_CHECKING:``: they never run, so they bind nothing."""
-    return {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
-
-
 def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
-    """Dotted names that a module imports; `lazy` counts those inside functions too."""
+    """Dotted names that a module imports, for types too; `lazy` counts those inside functions."""
     tree = ast.parse(path.read_text())
-    skipped = type_checking_only(tree)
+    skipped: set[ast.AST] = set()
     if not lazy:
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            # what stands under `if TYPE_CHECKING:` never runs
+            types_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            if types_only or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 skipped.update(ast.walk(node))
     package = ("xdeepr", *path.relative_to(PACKAGE).parent.parts)
     for node in ast.walk(tree):
@@ -61,6 +71,42 @@ def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
+def targets(path: Path, **options: bool) -> set[str]:
+    """Modules of the package that a module imports; a name of a module stands for the module."""
+    found = set()
+    for name in imports(path, **options):
+        inner = name.removeprefix("xdeepr").lstrip(".")
+        if name.split(".")[0] != "xdeepr":
+            continue
+        outer = inner.rpartition(".")[0]
+        found.add(inner if inner in MODULES else outer if outer in MODULES else "xdeepr")
+    return found
+
+
+GRAPH = {name: targets(path) - {name} for name, path in MODULES.items()}
+
+
+def room(name: str) -> str:
+    """What stands at the top of the package: networks.unet is in networks."""
+    return name.split(".")[0]
+
+
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+
+
+def on_a_circle(graph: dict[str, set[str]]) -> set[str]:
+    """Modules from which imports lead back to themselves: what is left when leaves are taken."""
+    left = {name: set(out) for name, out in graph.items()}
+    while ends := [name for name, out in left.items() if not out & left.keys()]:
+        for name in ends:
+            del left[name]
+    # and what only leads to a circle
+    while starts := left.keys() - {n for out in left.values() for n in out}:
+        for name in starts:
+            del left[name]
+    return set(left)
+
+
 def test_the_house_is_found() -> None:
     assert len(MODULES) >= 10, f"only {sorted(MODULES)} found under {PACKAGE}"
 
@@ -72,11 +118,47 @@ def test_the_parser_sees_each_kind_of_import(tmp_path: Path, monkeypatch) -> Non
     path = tmp_path / "sub" / "module.py"
     path.write_text(
         "import a.b\nfrom xdeepr import cf\nfrom ..grid import Grid\nfrom . import near\n"
-        "if TYPE_CHECKING:\n    import never\ndef f():\n    from xdeepr.io import write\n"
+        "if TYPE_CHECKING:\n    import a.never\ndef f():\n    from xdeepr.io import write\n"
     )
-    eager = {"a.b", "xdeepr.cf", "xdeepr.grids.grid.Grid", "xdeepr.sub.near"}
+    eager = {"a.b", "xdeepr.cf", "xdeepr.grid.Grid", "xdeepr.sub.near"}
     assert set(imports(path, lazy=False)) == eager
-    assert set(imports(path)) == eager | {"xdeepr.io.write"}
+    assert set(imports(path)) == eager | {"a.never", "xdeepr.io.write"}
+
+
+def test_nothing_stands_at_the_top_that_has_no_floor() -> None:
+    assert {room(name) for name in MODULES} - RANK.keys() == set()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_run_down(name: str) -> None:
+    up = {
+        other
+        for other in GRAPH[name]
+        if room(other) != room(name) and RANK[room(other)] >= RANK[room(name)]
+    }
+    # the front door names what it opens: all of it on lower floors
+    assert up == set()
+
+
+def test_there_is_no_circle() -> None:
+    assert on_a_circle(GRAPH) == set()
+
+
+def test_circles_are_seen() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}, "e": set()}
+    assert on_a_circle(graph) == {"b", "c"}
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if room(n) in ("networks", "sampling")])
+def test_networks_and_samplers_know_no_xarray(name: str) -> None:
+    outside = {found.split(".")[0] for found in imports(MODULES[name])}
+    assert outside & {"xarray", "dask", "pandas", "cf_xarray", "pint_xarray"} == set()
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if room(n) in TORCH_FREE])
+def test_torch_waits_for_a_model(name: str) -> None:
+    eager = {found.split(".")[0] for found in imports(MODULES[name], lazy=False)}
+    assert eager & {"torch", "diffusers"} == set()
 
 
 def test_import_leaves_heavy_libraries_alone() -> None:

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from xdeepr import cli, synthetic
-from xdeepr.models import checkpoint
+from xdeepr.models.find import shipped_names
 from xdeepr.sampling.samplers import ALIASES, SCHEDULERS
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def need_shipped() -> Callable[[str], None]:
     def check(code: str) -> None:
-        if '"ddpm"' in code and "ddpm" not in checkpoint.shipped_names():
+        if '"ddpm"' in code and "ddpm" not in shipped_names():
             pytest.skip("the checkpoint 'ddpm' is not in the package: make it with examples/")
 
     return check

@@ -32,8 +32,9 @@ from xdeepr.deepr_compat.checkpoints import from_deepr
 from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, UnitsError, VariableError
 from xdeepr.io import open_file, write_file
-from xdeepr.models import checkpoint as files
-from xdeepr.models.stored_arrays import load_coordinates
+from xdeepr.models.checkpoint import load_card
+from xdeepr.models.saving import CURVE, NORMALIZATION, WEIGHTS
+from xdeepr.models.stored_arrays import CARD, COVARIATES, load_coordinates
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 
 
 def edit(folder: Path, change: Any) -> None:
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     change(outer["card"])
-    (folder / files.CARD).write_text(json.dumps(outer))
+    (folder / CARD).write_text(json.dumps(outer))
 
 
 def test_the_checkpoint_itself_is_sound(folder):
@@ -113,7 +114,7 @@ def test_code_in_weights_is_not_run(name, form, tmp_path):
     assert not victim.exists()
 
 
-@pytest.mark.parametrize("name", [files.WEIGHTS, files.COVARIATES, files.NORMALIZATION])
+@pytest.mark.parametrize("name", [WEIGHTS, COVARIATES, NORMALIZATION])
 def test_a_pickle_in_place_of_safetensors_is_not_read(name, folder, tmp_path):
     victim = tmp_path / "victim"
     trap = {"w": Call(exec, f"open({str(victim)!r}, 'w').close()")}
@@ -258,7 +259,7 @@ def test_building_elsewhere_is_not_limited(folder):
     assert len(built) == 2
 
 
-@pytest.mark.parametrize("name", [files.WEIGHTS, files.COVARIATES, files.NORMALIZATION])
+@pytest.mark.parametrize("name", [WEIGHTS, COVARIATES, NORMALIZATION])
 @pytest.mark.parametrize(
     ("shape", "offsets", "length"),
     [([2**40, 3], [0, 3 * 2**42], None), ([4], [2**60, 2**60 + 16], None), ([4], [0, 16], 2**63)],
@@ -277,20 +278,20 @@ def test_absurd_sizes_in_headers(name, shape, offsets, length, folder):
 def test_covariates_that_lack_an_array(gone, folder):
     from safetensors.numpy import load_file, save_file
 
-    arrays = load_file(folder / files.COVARIATES)
-    save_file({k: v for k, v in arrays.items() if k != gone}, folder / files.COVARIATES)
+    arrays = load_file(folder / COVARIATES)
+    save_file({k: v for k, v in arrays.items() if k != gone}, folder / COVARIATES)
     restate(folder)
     for use in (xdeepr.load, load_coordinates):
-        with pytest.raises(CheckpointError, match=rf"{files.COVARIATES} does not hold"):
+        with pytest.raises(CheckpointError, match=rf"{COVARIATES} does not hold"):
             use(folder)
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"card": ' * 50_000, b"9" * 10_000])
 def test_json_that_is_deep_or_long(content, folder):
-    for name in (files.CARD, files.CURVE):
+    for name in (CARD, CURVE):
         kept = (folder / name).read_bytes()
         (folder / name).write_bytes(content)
-        if name == files.CURVE:
+        if name == CURVE:
             restate(folder)
         with pytest.raises(CheckpointError, match=f"{name}.*(damaged|no list)"):
             xdeepr.load(folder)
@@ -302,9 +303,9 @@ def test_models_within_models_come_to_an_end(folder):
     (folder / "base").symlink_to(".", target_is_directory=True)
     with pytest.raises(CheckpointError, match=r"base.*does not belong there"):
         xdeepr.load(folder)
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     outer["sha256"]["base/card.json"] = "0" * 64  # it cannot state its own hash
-    (folder / files.CARD).write_text(json.dumps(outer))
+    (folder / CARD).write_text(json.dumps(outer))
     with pytest.raises(CheckpointError, match="SHA-256"):
         xdeepr.load(folder)
 
@@ -354,7 +355,7 @@ def test_models_within_models_come_to_an_end(folder):
 )  # fmt: skip
 def test_what_no_model_has_is_named(change, words, folder):
     edit(folder, change)
-    for use in (xdeepr.load, files.load_card):
+    for use in (xdeepr.load, load_card):
         with pytest.raises(CheckpointError, match=words):
             use(folder)
 
@@ -367,9 +368,9 @@ def test_what_no_model_has_is_named(change, words, folder):
     ["../secret", "/etc/passwd", "a/../../secret", "..", "a\\..\\b", "C:secret", "a\x00b", "a\nb"],
 )
 def test_files_outside_the_folder_are_not_read(name, folder):
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     outer["sha256"][name] = "0" * 64
-    (folder / files.CARD).write_text(json.dumps(outer))
+    (folder / CARD).write_text(json.dumps(outer))
     (folder.parent / "secret").write_text("x")
     with pytest.raises(CheckpointError, match="outside its folder"):
         xdeepr.load(folder)
@@ -382,13 +383,13 @@ def test_links_are_followed_and_what_they_lead_to_is_checked(folder, tmp_path):
     """
     elsewhere = tmp_path / "scratch"
     elsewhere.mkdir()
-    for name in (files.WEIGHTS, files.CARD):
+    for name in (WEIGHTS, CARD):
         (folder / name).rename(elsewhere / name)
         (folder / name).symlink_to(elsewhere / name)
     model = xdeepr.load(folder)
     secret = tmp_path / "secret"
     secret.write_text("password=hunter2")
-    for name in (files.WEIGHTS, files.COVARIATES, files.CURVE, files.CARD):
+    for name in (WEIGHTS, COVARIATES, CURVE, CARD):
         (folder / name).unlink()
         (folder / name).symlink_to(secret)
         with pytest.raises(CheckpointError) as caught:
@@ -397,20 +398,20 @@ def test_links_are_followed_and_what_they_lead_to_is_checked(folder, tmp_path):
         (folder / name).unlink()
         shutil.copy(elsewhere / name if (elsewhere / name).exists() else secret, folder / name)
     # saving over a folder of links replaces the links, not what they lead to
-    before = (elsewhere / files.WEIGHTS).read_bytes()
+    before = (elsewhere / WEIGHTS).read_bytes()
     linked = tmp_path / "linked"
     linked.mkdir()
-    (linked / files.CARD).symlink_to(elsewhere / files.CARD)
-    (linked / files.WEIGHTS).symlink_to(elsewhere / files.WEIGHTS)
+    (linked / CARD).symlink_to(elsewhere / CARD)
+    (linked / WEIGHTS).symlink_to(elsewhere / WEIGHTS)
     model.save(linked, overwrite=True)
     assert not any(f.is_symlink() for f in linked.iterdir())
-    assert (elsewhere / files.WEIGHTS).read_bytes() == before
+    assert (elsewhere / WEIGHTS).read_bytes() == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX special files")
 def test_devices_and_pipes_are_not_read(folder):
     """Reading them would never end."""
-    for name in (files.WEIGHTS, files.CARD):
+    for name in (WEIGHTS, CARD):
         (folder / name).unlink()
         os.mkfifo(folder / name)
         with pytest.raises(CheckpointError, match=name):

@@ -18,14 +18,13 @@ from xdeepr.grids.projection import load_pyproj
 load_pyproj()  # before anything loads ecCodes
 
 if TYPE_CHECKING:
-    from xdeepr.deepr_compat.checkpoints import from_deepr
-    from xdeepr.deepr_compat.configuration import run
+    from xdeepr.deepr_compat import from_deepr, run
     from xdeepr.downscaling import downscale
     from xdeepr.grids.coarsening import coarsen
     from xdeepr.grids.regridding import nest
-    from xdeepr.models.checkpoint import load
     from xdeepr.models.downscaler import Downscaler
-    from xdeepr.models.hub import from_hub, push_to_hub
+    from xdeepr.models.find import from_hub, load
+    from xdeepr.models.hub import push_to_hub
     from xdeepr.sampling.samplers import Sampler
     from xdeepr.training import fit
     from xdeepr.verification import verify
@@ -36,12 +35,12 @@ _LAZY = {
     "coarsen": "xdeepr.grids.coarsening",
     "downscale": "xdeepr.downscaling",
     "fit": "xdeepr.training",
-    "from_deepr": "xdeepr.deepr_compat.checkpoints",
-    "from_hub": "xdeepr.models.hub",
-    "load": "xdeepr.models.checkpoint",
+    "from_deepr": "xdeepr.deepr_compat",
+    "from_hub": "xdeepr.models.find",
+    "load": "xdeepr.models.find",
     "nest": "xdeepr.grids.regridding",
     "push_to_hub": "xdeepr.models.hub",
-    "run": "xdeepr.deepr_compat.configuration",
+    "run": "xdeepr.deepr_compat",
     "verify": "xdeepr.verification",
 }
 _SUBMODULES = ("datasets", "plotting", "synthetic")

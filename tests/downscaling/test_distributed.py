@@ -18,7 +18,7 @@ from dask._task_spec import convert_legacy_graph
 from distributed import Client, LocalCluster, as_completed, futures_of
 
 from xdeepr.errors import CheckpointError, MissingValuesError
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 from xdeepr.inputs import covariates
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models import cache as model_cache

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xdeepr
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 
 CALENDARS = ("standard", "noleap", "360_day", "julian", "proleptic_gregorian")
 

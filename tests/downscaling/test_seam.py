@@ -12,7 +12,7 @@ import xdeepr
 from tests.conftest import TINY
 from tests.downscaling.test_model_kinds import AUTOENCODER, QUICK, SWIN, roughen
 from xdeepr.downscaling.model_source import resolve
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 from xdeepr.tiling.plan import make_plan
 
 WINDOW, STRIDE = (32, 40), 32

@@ -9,7 +9,7 @@ import xarray as xr
 
 from xdeepr import coarsen
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids.grid import grid_of, relate
+from xdeepr.grids import grid_of, relate
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import xdeepr
 from xdeepr.errors import GridError, OptionError
+from xdeepr.grids import grid_of, relate
 from xdeepr.grids.coarsening import coarsen
-from xdeepr.grids.grid import grid_of, relate
 
 ITALY = "era5/era5_t2m_italy_3h_20220501_20220630.nc"
 MASK = "mogreps-uk/static_land_binary_mask_200x200.nc"

@@ -15,8 +15,8 @@ from tests.awkward_cases import open_awkward, wrf_times
 from tests.conftest import TINY
 from xdeepr import cf
 from xdeepr.errors import AxisError, GridError
+from xdeepr.grids import grid_of, relate
 from xdeepr.grids.curvilinear import EARTH_RADIUS, Places, distance, unit_vectors
-from xdeepr.grids.grid import grid_of, relate
 
 
 def turned(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.example_grids import EUR11, EUR22, latlon, open_real, projected
 from xdeepr import cf
 from xdeepr.errors import GridError
-from xdeepr.grids.grid import Grid, grid_of, relate
+from xdeepr.grids import Grid, grid_of, relate
 
 
 @settings(deadline=None)

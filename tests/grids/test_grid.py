@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from xdeepr import cf
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids.grid import Grid, as_user_order, ascending, grid_of, relate
+from xdeepr.grids import Grid, as_user_order, ascending, grid_of, relate
 
 ITALY = "era5/era5_t2m_italy_3h_20220501_20220630.nc"
 UKV = "mogreps-uk/UKV_analysis_20170602T1500Z-temperature.nc"
@@ -221,7 +221,7 @@ def test_projected_coordinates_after_eccodes_was_loaded_do_not_crash(data_dir):
         f"ds = xr.open_dataset({str(data_dir / UKV)!r})\n"
         "import eccodes\n"
         "warnings.simplefilter('ignore')\n"
-        "from xdeepr.grids.grid import grid_of\n"
+        "from xdeepr.grids import grid_of\n"
         "print(sorted(grid_of(ds).coordinates())[:1])\n"
     )
     for first in ("import xdeepr\n", ""):

@@ -15,7 +15,7 @@ from tests.conftest import TINY
 from tests.example_grids import latlon, projected
 from xdeepr import cf
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids.grid import grid_of, relate
+from xdeepr.grids import grid_of, relate
 
 pyproj = pytest.importorskip("pyproj")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.example_grids import latlon, open_real, projected
 from xdeepr import cf
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids.grid import Grid, Margin, as_user_order, ascending, grid_of, relate
+from xdeepr.grids import Grid, Margin, as_user_order, ascending, grid_of, relate
 
 # PROJ inside eccodes' wheels breaks the one inside pyproj's if it is loaded first, and xarray
 # loads eccodes when it looks for a backend; a test module is imported before any test runs.

@@ -10,8 +10,8 @@ import xdeepr
 from tests.conftest import TINY
 from tests.grids.test_curvilinear import field, turned
 from xdeepr.errors import GridError, OptionError
+from xdeepr.grids import grid_of, relate
 from xdeepr.grids.curvilinear import EARTH_RADIUS
-from xdeepr.grids.grid import grid_of, relate
 
 
 def plane(latitude: np.ndarray, longitude: np.ndarray) -> xr.Dataset:

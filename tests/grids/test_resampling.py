@@ -14,8 +14,8 @@ import xdeepr
 from tests.conftest import TINY
 from tests.example_grids import EUR11, latlon, open_real
 from xdeepr.errors import GridError, OptionError
+from xdeepr.grids import grid_of
 from xdeepr.grids.geographic import geographic_coordinates
-from xdeepr.grids.grid import grid_of
 from xdeepr.grids.resampling import EDGE, regrid
 from xdeepr.inputs.covariates import covariates_on, statics_on, varying_on
 from xdeepr.inputs.quantities import Quantity

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 from xdeepr.inputs.covariates import (
     covariates_on,
     describe_covariates,

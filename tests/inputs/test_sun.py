@@ -15,9 +15,8 @@ from scipy.special import ellipe
 
 from tests.example_grids import EUR11, latlon, open_real, projected
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids import geographic
+from xdeepr.grids import geographic, grid_of
 from xdeepr.grids.geographic import geographic_coordinates
-from xdeepr.grids.grid import grid_of
 from xdeepr.inputs import sun as solar
 from xdeepr.inputs.sun import (
     cos_solar_zenith,

@@ -14,8 +14,11 @@ import torch
 
 import xdeepr
 from xdeepr.errors import CheckpointError, OptionError
-from xdeepr.models import checkpoint as files
 from xdeepr.models.card import CARD_VERSION
+from xdeepr.models.checkpoint import load_card
+from xdeepr.models.find import SHIPPED, locate, shipped_names
+from xdeepr.models.saving import CURVE, WEIGHTS
+from xdeepr.models.stored_arrays import CARD, COVARIATES
 
 
 @pytest.fixture
@@ -25,9 +28,9 @@ def copied(checkpoint, tmp_path) -> Path:
 
 def edit(folder: Path, change) -> None:
     """Change the JSON card of a checkpoint."""
-    outer = json.loads((folder / files.CARD).read_text())
+    outer = json.loads((folder / CARD).read_text())
     change(outer)
-    (folder / files.CARD).write_text(json.dumps(outer))
+    (folder / CARD).write_text(json.dumps(outer))
 
 
 def test_round_trip(small_model, checkpoint):
@@ -58,15 +61,15 @@ def test_only_safetensors_and_json(checkpoint):
 
 
 def test_the_digest_tells_models_apart(checkpoint, wind_model, copied, tmp_path):
-    _, digest = files.load_card(checkpoint)
-    assert files.load_card(copied)[1] == digest
+    _, digest = load_card(checkpoint)
+    assert load_card(copied)[1] == digest
     wind = wind_model.save(tmp_path / "wind")
-    assert files.load_card(wind)[1] != digest
-    edit(copied, lambda outer: outer["sha256"].update({files.WEIGHTS: "0" * 64}))
-    assert files.load_card(copied)[1] != digest
+    assert load_card(wind)[1] != digest
+    edit(copied, lambda outer: outer["sha256"].update({WEIGHTS: "0" * 64}))
+    assert load_card(copied)[1] != digest
 
 
-@pytest.mark.parametrize("name", [files.WEIGHTS, files.COVARIATES, files.CURVE])
+@pytest.mark.parametrize("name", [WEIGHTS, COVARIATES, CURVE])
 def test_damaged_and_missing_files(name, copied):
     file = copied / name
     whole = file.read_bytes()
@@ -112,7 +115,7 @@ def test_cards_that_cannot_be_read(change, words, copied, italy_lr):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]", b"null"])
 def test_a_card_that_is_no_json(content, copied, italy_lr):
-    (copied / files.CARD).write_bytes(content)
+    (copied / CARD).write_bytes(content)
     with pytest.raises(CheckpointError, match=r"damaged.*again"):
         italy_lr.deepr.downscale(copied)
 
@@ -171,11 +174,11 @@ def test_unknown_names():
     with pytest.raises(OptionError, match=r"'bicubi'.*Nearest names: bicubic"):
         xdeepr.load("bicubi")
     with pytest.raises(OptionError, match=r"model\.save"):
-        files.locate("no/such/folder")
+        locate("no/such/folder")
 
 
 def test_shipped_checkpoints_load():
-    for name in files.shipped_names():
+    for name in shipped_names():
         assert xdeepr.load(name).card.version == CARD_VERSION
 
 
@@ -194,14 +197,14 @@ def test_shipped_models_are_small_and_skilful():
     """On weather that neither has seen: beside bicubic, and beside the best possible."""
     from xdeepr.synthetic import SyntheticClimate
 
-    assert {"ddpm", "swin2sr"} <= set(files.shipped_names())
+    assert {"ddpm", "swin2sr"} <= set(shipped_names())
     climate = SyntheticClimate()
     time = np.datetime64("2030-01-10T00", "h") + np.arange(0, 24 * 300, 24 * 37 + 5)
     lr, hr = climate.sample(time, seed=77)
     smooth = lr.deepr.downscale("bicubic", factor=4).t2m
     bicubic = float(((smooth - hr.t2m) ** 2).mean() ** 0.5)
     for name, options in (("ddpm", {"members": 4}), ("swin2sr", {})):
-        folder = files.SHIPPED / name
+        folder = SHIPPED / name
         assert sum(f.stat().st_size for f in folder.iterdir()) < 3_000_000
         out = lr.deepr.downscale(name, **options).t2m
         out = out.mean("realization") if options else out

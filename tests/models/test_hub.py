@@ -17,7 +17,8 @@ import xdeepr
 from tests import fake_hub
 from tests.deepr_compat.checkpoints.folders import UNET, unet, write_diffusion
 from xdeepr.errors import CheckpointError, DataUnavailableError, OptionError
-from xdeepr.models.hub import checkpoint_folder, fetch, from_hub, is_repo_id, push_to_hub
+from xdeepr.models.find import checkpoint_folder, from_hub
+from xdeepr.models.hub import fetch, is_repo_id, push_to_hub
 from xdeepr.models.page import model_page
 
 REPO = "predictia/some_model"

@@ -9,7 +9,7 @@ import torch
 from tests.conftest import TINY
 from xdeepr import fit
 from xdeepr.errors import TrainingError
-from xdeepr.training import loop
+from xdeepr.training import loop, state
 from xdeepr.training.state import STATE, save_state
 
 STEPS, CUT = 24, 13
@@ -67,7 +67,7 @@ def test_resumed_equals_uncut_to_the_bit(italy_lr, italy_hr, options, uncut, tmp
 def test_between_evaluations_the_state_is_kept_by_the_clock(
     italy_lr, italy_hr, options, uncut, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(loop, "KEEP_SECONDS", 0)
+    monkeypatch.setattr(state, "KEEP_SECONDS", 0)
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
         cut_after(patch, CUT)
         fit(italy_lr, italy_hr, keep=tmp_path, **options)
@@ -129,8 +129,6 @@ def test_a_damaged_state_is_refused(italy_lr, italy_hr, options, tmp_path):
 
 
 def test_a_half_written_state_does_not_replace_the_last_one(tmp_path, monkeypatch):
-    from xdeepr.training import state
-
     (tmp_path / STATE).write_bytes(b"the last one")
 
     def full_disk(tensors, path, metadata):

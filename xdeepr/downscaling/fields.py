@@ -17,7 +17,7 @@ from xdeepr.downscaling.model_source import Model
 from xdeepr.downscaling.parts import Arrays
 from xdeepr.downscaling.request import Request, geometry_of, place_of
 from xdeepr.errors import GridError
-from xdeepr.grids.grid import Grid
+from xdeepr.grids import Grid
 from xdeepr.inputs.covariates import solar_on, statics_on, varying_on
 from xdeepr.inputs.instance_statistics import lazy_statistics
 from xdeepr.inputs.missing import Missing, without_gaps

@@ -14,11 +14,12 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.downscaling.graph import Source
 from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.grids.grid import Grid, Margin, grid_of, relate
+from xdeepr.grids import Grid, Margin, grid_of, relate
 from xdeepr.inputs.quantities import Quantity, describe
-from xdeepr.models import checkpoint
 from xdeepr.models.card import Card
-from xdeepr.models.stored_arrays import load_coordinates
+from xdeepr.models.checkpoint import load_card
+from xdeepr.models.find import locate
+from xdeepr.models.stored_arrays import CARD, load_coordinates
 from xdeepr.tiling.interpolation import METHODS
 
 _SAME_SIZE = {"curvilinear": 0.25}
@@ -107,8 +108,8 @@ def resolve(
     if isinstance(model, str) and model in METHODS:
         return _interpolation(model, ds, lr_grid, factor, like)
     if isinstance(model, str | os.PathLike):
-        folder = checkpoint.locate(model)
-        card, digest = checkpoint.load_card(folder)
+        folder = locate(model)
+        card, digest = load_card(folder)
     else:
         from xdeepr.models.cache import store
         from xdeepr.models.downscaler import Downscaler
@@ -154,8 +155,8 @@ def trained_model(folder: Path, card: Card, digest: str, device: str | None) -> 
     Model
     """
     base = None
-    if (folder / "base" / checkpoint.CARD).is_file():
-        base = trained_model(folder / "base", *checkpoint.load_card(folder / "base"), device)
+    if (folder / "base" / CARD).is_file():
+        base = trained_model(folder / "base", *load_card(folder / "base"), device)
     return Model(
         Source(str(folder.resolve()), digest, device or "auto"),
         card.name,

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.grids.grid import Grid, as_user_order
+from xdeepr.grids import Grid, as_user_order
 from xdeepr.inputs.quantities import Quantity
 
 CONVENTIONS = "CF-1.11"

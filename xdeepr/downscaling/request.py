@@ -9,8 +9,8 @@ import xarray as xr
 
 from xdeepr.downscaling.model_source import Model
 from xdeepr.errors import GridError, OptionError
+from xdeepr.grids import Grid
 from xdeepr.grids.curvilinear import Places
-from xdeepr.grids.grid import Grid
 from xdeepr.sampling.samplers import SamplingOptions
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import EDGE, make_plan

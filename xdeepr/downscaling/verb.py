@@ -21,7 +21,7 @@ from xdeepr.downscaling.model_source import (
 from xdeepr.downscaling.output import cf_dataset
 from xdeepr.downscaling.request import Request
 from xdeepr.errors import OptionError
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 from xdeepr.inputs.missing import Missing, check_missing
 from xdeepr.models.card import Card
 from xdeepr.sampling.samplers import Sampler, SamplingOptions, as_sampler, noise_range

@@ -15,6 +15,9 @@ from xdeepr.errors import AxisError, GridError
 
 Kind = Literal["latlon", "projected", "rotated", "curvilinear"]
 
+Margin = tuple[int, int, int, int]
+"""HR cells on the low-y, high-y, low-x and high-x side."""
+
 SPACING_TOLERANCE = 2e-2
 """Deviation from even spacing, in cells, that rounded coordinates may have."""
 

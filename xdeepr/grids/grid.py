@@ -12,12 +12,9 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.cf.axes import folded_pairs
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids.axis import GridAxis, Kind, axis_of, is_descending
+from xdeepr.grids.axis import GridAxis, Kind, Margin, axis_of, is_descending
 from xdeepr.grids.curvilinear import Places, distance, places_of, unit_vectors
-from xdeepr.grids.nesting import Margin, relate
 from xdeepr.grids.projection import geographic
-
-__all__ = ["Grid", "GridAxis", "Kind", "Margin", "as_user_order", "ascending", "grid_of", "relate"]
 
 _METRES = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "km": 1000.0}
 

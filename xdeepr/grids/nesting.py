@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xdeepr.errors import GridError
-from xdeepr.grids.axis import NESTING_TOLERANCE, GridAxis
+from xdeepr.grids.axis import NESTING_TOLERANCE, GridAxis, Margin
 from xdeepr.grids.curvilinear import nest
-
-if TYPE_CHECKING:
-    from xdeepr.grids.grid import Grid
-
-Margin = tuple[int, int, int, int]
-"""HR cells on the low-y, high-y, low-x and high-x side."""
+from xdeepr.grids.grid import Grid
 
 
 def relate(lr: Grid, hr: Grid) -> tuple[int, Margin]:

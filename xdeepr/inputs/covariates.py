@@ -10,7 +10,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import AxisError, MissingValuesError, UnitsError
-from xdeepr.grids.grid import Grid
+from xdeepr.grids import Grid
 from xdeepr.grids.resampling import regrid
 from xdeepr.inputs.quantities import Quantity, describe
 from xdeepr.inputs.times import FIELD

@@ -11,7 +11,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import AxisError, MissingValuesError, VariableError
-from xdeepr.grids.grid import ascending
+from xdeepr.grids import ascending
 from xdeepr.inputs.times import time_text
 
 _KEPT_ATTRS = ("standard_name", "long_name", "cell_methods")

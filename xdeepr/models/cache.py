@@ -12,13 +12,12 @@ import socket
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xdeepr.errors import CheckpointError
-from xdeepr.models.checkpoint import CARD, load_card, load_folder, save
-
-if TYPE_CHECKING:
-    from xdeepr.models.downscaler import Downscaler
+from xdeepr.models.checkpoint import load_card, load_folder
+from xdeepr.models.downscaler import Downscaler
+from xdeepr.models.saving import save
+from xdeepr.models.stored_arrays import CARD
 
 _MOST_LOADED = 4
 _LOADED: dict[tuple[str, str], Downscaler] = {}

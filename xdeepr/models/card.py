@@ -14,9 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
-from xdeepr.models.card_checks import check_card
 from xdeepr.normalization import Normalization
 
 CARD_VERSION = 2
@@ -27,11 +25,6 @@ Kind = Literal["diffusion", "regression", "autoencoder", "latent"]
 
 Target = Literal["residual", "field"]
 """What is learnt: HR − base, or HR itself (the way of DeepR)."""
-
-_UNREADABLE = (
-    KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, MemoryError,
-)  # fmt: skip
-"""What plain data of the wrong kinds end in."""
 
 CHANNELS = ("predictors", "covariates", "time")
 """Groups of condition channels, in the order of the network's input."""
@@ -201,77 +194,6 @@ class Card:
         plain = {k: _plain(v) for k, v in fields.items()}
         return json.dumps({**plain, "normalization": normalization}, indent=2, allow_nan=False)
 
-    @classmethod
-    def from_json(
-        cls, text: str, *, source: str = "card", tensors: Mapping[str, np.ndarray] | None = None
-    ) -> Card:
-        """Read a card.
-
-        Parameters
-        ----------
-        text : str
-            JSON text.
-        source : str
-            Where it came from, for error messages.
-        tensors : mapping of str to numpy.ndarray, optional
-            The arrays of :meth:`tensors`.
-
-        Raises
-        ------
-        CheckpointError
-            If the text is no JSON, has another version, lacks or adds a key, or has a value that
-            no model has.
-        """
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:  # numbers of too many digits are ValueError
-            raise CheckpointError(
-                f"{source} is not valid JSON ({error}): the file is damaged; copy it again."
-            ) from None
-        version = data.get("version") if isinstance(data, dict) else None
-        if isinstance(version, bool | float) or version not in (1, CARD_VERSION):
-            raise CheckpointError(
-                f"{source} has card version {version!r}, this xdeepr reads versions 1 to"
-                f" {CARD_VERSION}: install a newer xdeepr, or make the checkpoint again."
-            )
-        try:
-            card = cls._from_data(data if version == CARD_VERSION else _upgraded(data), tensors)
-        except _UNREADABLE as error:
-            raise CheckpointError(
-                f"{source} does not have the expected keys ({error}): the file is damaged or was"
-                " edited; make the checkpoint again."
-            ) from None
-        try:
-            check_card(card)
-            # what has no JSON or no UTF-8 form could not be written into any file later
-            json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
-        except _UNREADABLE as error:
-            raise CheckpointError(
-                f"{source}: {error}: the file is damaged or was edited; make the checkpoint again."
-            ) from None
-        return card
-
-    @classmethod
-    def _from_data(cls, data: dict[str, Any], tensors: Mapping[str, np.ndarray] | None) -> Card:
-        """Return the card of plain data of today's version."""
-        quantities = ("predictors", "predictands", "covariates", "varying")
-        tuples = ("base", "margin", "resolution", "tile", "channels", "shift")
-        read: dict[str, Any] = {k: tuple(Quantity(**q) for q in data[k]) for k in quantities}
-        read |= {k: tuple(data[k]) for k in tuples}
-        read["diffusion"] = Diffusion(**data["diffusion"])
-        read["normalization"] = {
-            role: Normalization.from_json(
-                stored,
-                {
-                    key.removeprefix(f"{role}/"): array
-                    for key, array in (tensors or {}).items()
-                    if key.startswith(f"{role}/")
-                },
-            )
-            for role, stored in data["normalization"].items()
-        }
-        return cls(**{**data, **read})
-
     def digest(self, weights: bytes = b"") -> str:
         """Return 16 hexadecimal digits that identify this card with these weights."""
         return hashlib.sha256(self.to_json().encode() + weights).hexdigest()[:16]
@@ -282,13 +204,3 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a version 1 card as version 2 writes them."""
-    new = {**data, "version": CARD_VERSION}
-    new["time_features"] = {name: "cyclical" for name in data["time_features"]}
-    normalization = dict(data["normalization"])
-    normalization["target"] = normalization.pop("residual")
-    new["normalization"] = normalization
-    return {"shift": (0, 0), "varying": (), "channels": CHANNELS, **new}

@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from xdeepr.grids.axis import Kind as GridKind
-
-if TYPE_CHECKING:
-    from xdeepr.models.card import Card
+from xdeepr.models.card import Card
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "kind": ("diffusion", "regression", "autoencoder", "latent"),

@@ -1,46 +1,26 @@
-"""Save and load models: a folder of safetensors and one JSON card.
-
-=============================  ==============================================================
-``card.json``                  the :class:`Card` and the SHA-256 of the other files
-``network.safetensors``        weights
-``covariates.safetensors``     static covariates of the training domain, with their coordinates
-``training.json``              training curve
-``normalization.safetensors``  means and deviations of single cells, where the model has such
-``base/``, ``autoencoder/``    the models that this one builds on, where there are some
-=============================  ==============================================================
-
-Nothing is unpickled and no code in a checkpoint is ever run.
-"""
+"""Load models from their folders: checked, and with nothing in them run."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
-import shutil
-import tempfile
 from math import prod
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdeepr.errors import CheckpointError, OptionError, XdeeprError
+from xdeepr.errors import CheckpointError, XdeeprError
 from xdeepr.models.card import Card
+from xdeepr.models.card_json import read_card
+from xdeepr.models.downscaler import Downscaler
+from xdeepr.models.foreign import foreign
+from xdeepr.models.saving import CURVE, NORMALIZATION, WEIGHTS
 from xdeepr.models.stored_arrays import CARD, COVARIATES, load_arrays, sha256
-from xdeepr.tiling.interpolation import METHODS
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from xdeepr.models.downscaler import Downscaler
-
-WEIGHTS, CURVE, NORMALIZATION = (
-    "network.safetensors",
-    "training.json",
-    "normalization.safetensors",
-)
 
 _ODD_NAME = re.compile(r"[\\:\x00-\x1f]")
 """Backslashes and drives lead elsewhere on Windows; control characters are in no file of ours."""
@@ -53,81 +33,6 @@ MOST_NESTED = 4
 
 MOST_CARD_BYTES = 2**24
 """A longer card or training curve is not read."""
-
-SHIPPED = Path(__file__).parent / "shipped"
-"""Folder of the checkpoints that come with the package."""
-
-
-def save(model: Downscaler, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a model to a folder.
-
-    The folder appears whole or not at all: it is written under a temporary name beside its
-    place and renamed.
-
-    Parameters
-    ----------
-    model : Downscaler
-        What to save.
-    path : path-like
-        The folder to make.
-    overwrite : bool, default: False
-        Replace a checkpoint that is there. Other folders are never replaced.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    CheckpointError
-        If something is there already.
-    """
-    path = Path(path)
-    if path.exists() and not (overwrite and (path / CARD).is_file()):
-        raise CheckpointError(
-            f"{path} exists already: choose another name, or replace a checkpoint with"
-            " overwrite=True."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        _write(model, folder)
-        folder.chmod(0o755)
-        if path.exists():
-            # moved aside, not deleted first: a crash in between must not lose both
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            path.rename(old / path.name)
-            folder.rename(path)
-            shutil.rmtree(old)
-        else:
-            folder.rename(path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return path
-
-
-def _write(model: Downscaler, folder: Path) -> None:
-    """Write the files of a model, and of those it builds on, into an empty folder."""
-    from safetensors.numpy import save_file as save_arrays
-    from safetensors.torch import save_file
-
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS)
-    # safetensors writes a numpy array as it lies in memory, whatever its strides
-    kept = {k: np.ascontiguousarray(v) for k, v in model.covariate_arrays.items()}
-    save_arrays(kept, folder / COVARIATES)
-    (folder / CURVE).write_text(json.dumps(model.curve))
-    large = model.card.tensors()
-    if large:
-        save_arrays({k: np.ascontiguousarray(v) for k, v in large.items()}, folder / NORMALIZATION)
-    for role, part in model.parts.items():
-        (folder / role).mkdir()
-        _write(part, folder / role)
-    card = {"card": json.loads(model.card.to_json()), "sha256": _hashes(folder)}
-    (folder / CARD).write_text(json.dumps(card, indent=2))
-    for file in folder.iterdir():  # safetensors keeps its files from all but their owner
-        file.chmod(0o755 if file.is_dir() else 0o644)
 
 
 def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
@@ -152,7 +57,7 @@ def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
     folder = Path(path)
     card, hashes = _read_outer(folder)
     tensors = _load_arrays(folder / NORMALIZATION) if NORMALIZATION in hashes else {}
-    parsed = Card.from_json(json.dumps(card), source=str(folder / CARD), tensors=tensors)
+    parsed = read_card(json.dumps(card), source=str(folder / CARD), tensors=tensors)
     return parsed, parsed.digest(json.dumps(hashes, sort_keys=True).encode())
 
 
@@ -160,9 +65,7 @@ def _read_outer(folder: Path) -> tuple[Any, dict[str, str]]:
     """Return the card as plain data, and the SHA-256 of the other files by name."""
     file = folder / CARD
     if not file.is_file():
-        from xdeepr.deepr_compat.checkpoints import is_legacy
-
-        if is_legacy(folder):
+        if foreign().is_legacy(folder):
             raise CheckpointError(
                 f"{folder} is a checkpoint of DeepR: make a model of it first, with"
                 " xdeepr.from_deepr(...)."
@@ -195,34 +98,6 @@ def _read_json(file: Path) -> Any:
         raise CheckpointError(f"{file} is damaged ({error}): copy the checkpoint again.") from None
 
 
-def load(model: str | os.PathLike[str]) -> Downscaler:
-    """Load a model; the training data is not needed.
-
-    Parameters
-    ----------
-    model : str or path-like
-        A folder written by :meth:`xdeepr.Downscaler.save`, or the short name of a checkpoint
-        that ships with xdeepr.
-
-    Returns
-    -------
-    Downscaler
-
-    Raises
-    ------
-    OptionError
-        If there is no such folder or name.
-    CheckpointError
-        If a file is damaged, missing or of an unknown version.
-
-    Examples
-    --------
-    >>> import xdeepr
-    >>> model = xdeepr.load("ddpm")  # doctest: +SKIP
-    """
-    return load_folder(locate(model))
-
-
 def load_folder(folder: Path, *, for_work: bool = False, depth: int = 1) -> Downscaler:
     """Load a model from its folder.
 
@@ -247,8 +122,6 @@ def load_folder(folder: Path, *, for_work: bool = False, depth: int = 1) -> Down
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-
-    from xdeepr.models.downscaler import Downscaler
 
     card, _ = load_card(folder)
     stated = _check_hashes(folder)
@@ -318,43 +191,6 @@ def _load_arrays(file: Path) -> dict[str, np.ndarray]:
         raise CheckpointError(
             f"{file} is missing or damaged ({error}): copy the checkpoint again."
         ) from None
-
-
-def locate(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a checkpoint given by path or short name.
-
-    Raises
-    ------
-    OptionError
-        If there is none; names the nearest known names.
-    """
-    path = Path(model)
-    if path.is_dir():
-        return path
-    name = os.fspath(model)
-    if (SHIPPED / name / CARD).is_file():
-        return SHIPPED / name
-    from xdeepr.models.hub import checkpoint_folder, is_repo_id
-
-    if is_repo_id(model):
-        return checkpoint_folder(name)
-    known = [*shipped_names(), *METHODS]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
-    raise OptionError(
-        f"model={name!r} is neither a folder nor a known name. Nearest names: {', '.join(near)}."
-        " A model of your own is the folder that model.save(...) wrote."
-    )
-
-
-def shipped_names() -> list[str]:
-    """Return the short names of the checkpoints that come with the package."""
-    return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file beside the card, also of those in its subfolders."""
-    files = (f for f in sorted(folder.rglob("*")) if f.is_file() and f != folder / CARD)
-    return {f.relative_to(folder).as_posix(): sha256(f) for f in files}
 
 
 def _check_hashes(folder: Path) -> dict[str, str]:

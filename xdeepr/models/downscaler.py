@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from xdeepr.inputs.block import BlockInput
-from xdeepr.models import checkpoint
 from xdeepr.models.card import Card
 from xdeepr.models.conditions import WindowConditions, window_conditions
 from xdeepr.models.devices import network_lock
+from xdeepr.models.saving import save
 from xdeepr.networks.calling import Conditions, evaluate
 from xdeepr.sampling.denoisers import denoise
 from xdeepr.sampling.noise import NoiseKey, white_noise
@@ -103,7 +103,7 @@ class Downscaler:
         CheckpointError
             If something is there already.
         """
-        return checkpoint.save(self, path, overwrite=overwrite)
+        return save(self, path, overwrite=overwrite)
 
     def __repr__(self) -> str:
         card, training = self.card, self.card.training

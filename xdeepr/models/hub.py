@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
 
 from xdeepr._version import __version__
-from xdeepr.deepr_compat.checkpoints.known import RENAMED
 from xdeepr.errors import CheckpointError, DataUnavailableError, OptionError
-from xdeepr.models.card import CARD_VERSION
-from xdeepr.models.checkpoint import CARD, load
 from xdeepr.models.hub_answers import (
+    RENAMED,
     answered,
     by_hand,
     endpoint,
@@ -32,9 +28,8 @@ from xdeepr.models.hub_answers import (
     refused,
     unreachable,
 )
-
-if TYPE_CHECKING:
-    from xdeepr.models.downscaler import Downscaler
+from xdeepr.models.page import model_page
+from xdeepr.models.saving import Model, save
 
 PATTERNS = (
     "*.json",
@@ -147,106 +142,8 @@ def fetch(
     return Path(folder)
 
 
-def from_hub(
-    repo_id: str,
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    **facts: Any,
-) -> Downscaler:
-    """Load a model from the Hub: one of xdeepr's own, or one that DeepR published.
-
-    Parameters
-    ----------
-    repo_id : str
-        ``"owner/name"``.
-    revision, token, cache_dir, local_files_only
-        As in :func:`fetch`.
-    **facts : Any
-        What a checkpoint of DeepR does not say: keywords of :func:`xdeepr.from_deepr`.
-
-    Returns
-    -------
-    Downscaler
-
-    Raises
-    ------
-    OptionError, DataUnavailableError, CheckpointError
-        As in :func:`fetch`, :func:`xdeepr.load` and :func:`xdeepr.from_deepr`.
-
-    Examples
-    --------
-    >>> import xdeepr
-    >>> model = xdeepr.from_hub("predictia/convswin2sr_mediterranean")  # doctest: +SKIP
-    """
-    folder = fetch(
-        repo_id,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-    )
-    if (folder / CARD).is_file():
-        if facts:
-            raise OptionError(
-                f"{min(facts)}=: {repo_id} is a model of xdeepr, whose card says everything. Leave"
-                f" {', '.join(sorted(facts))} out."
-            )
-        return load(folder)
-    from xdeepr.deepr_compat.checkpoints import from_deepr
-
-    return from_deepr(folder, known_as=repo_id, **facts)
-
-
-def checkpoint_folder(repo_id: str, **options: Any) -> Path:
-    """Return a folder in xdeepr's own layout for a model on the Hub.
-
-    A model of xdeepr is used where the Hub's cache has it. One of DeepR's is converted once for
-    each revision and kept in xdeepr's cache.
-
-    Parameters
-    ----------
-    repo_id : str
-        ``"owner/name"``.
-    **options : Any
-        Keywords of :func:`fetch`.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    OptionError, DataUnavailableError, CheckpointError
-        As in :func:`from_hub`.
-    """
-    folder = fetch(repo_id, **options)
-    if (folder / CARD).is_file():
-        return folder
-    from xdeepr.deepr_compat.checkpoints import from_deepr
-    from xdeepr.models.cache import cache_folder
-
-    # the name of the folder is the commit; another version of xdeepr may convert in another way
-    name = f"{repo_id.replace('/', '--')}--{folder.name}--v{__version__}-card{CARD_VERSION}"
-    kept = cache_folder() / name
-    if not (kept / CARD).is_file():
-        model = from_deepr(folder, known_as=repo_id)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=kept.parent) as scratch:
-            saved = model.save(Path(scratch) / "model")
-            try:
-                saved.rename(kept)
-            except OSError:  # another process was first, or left a folder without a card
-                if not (kept / CARD).is_file():
-                    shutil.rmtree(kept, ignore_errors=True)
-                    saved.rename(kept)
-    return kept
-
-
 def push_to_hub(
-    model: Downscaler,
+    model: Model,
     repo_id: str,
     *,
     private: bool = False,
@@ -294,8 +191,6 @@ def push_to_hub(
     """
     from huggingface_hub import HfApi
 
-    from xdeepr.models.page import model_page
-
     _check_repo_id(repo_id)
     if offline():
         raise DataUnavailableError(
@@ -305,7 +200,7 @@ def push_to_hub(
     api = HfApi(endpoint=endpoint(), token=token, library_name="xdeepr")
     message = commit_message or f"Push {model.card.name} with xdeepr {__version__}"
     with tempfile.TemporaryDirectory() as scratch:
-        folder = model.save(Path(scratch) / "model")
+        folder = save(model, Path(scratch) / "model")
         page = model_page(model.card, repo_id, license=license)
         (folder / "README.md").write_text(page, encoding="utf-8")
         try:

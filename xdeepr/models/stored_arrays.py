@@ -22,7 +22,7 @@ from xdeepr.errors import CheckpointError
 from xdeepr.tiling.plan import EDGE
 
 if TYPE_CHECKING:
-    from xdeepr.grids.grid import Grid
+    from xdeepr.grids import Grid
     from xdeepr.models.card import Card
 
 CARD, COVARIATES = "card.json", "covariates.safetensors"

@@ -13,7 +13,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import OptionError, VariableError
-from xdeepr.grids.grid import Grid, ascending, grid_of
+from xdeepr.grids import Grid, ascending, grid_of
 from xdeepr.plotting.figure import new_figure
 from xdeepr.plotting.overlay import draw_statics, drawn_edges
 

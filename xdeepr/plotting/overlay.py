@@ -10,7 +10,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import XdeeprError
-from xdeepr.grids.grid import Grid, ascending, grid_of, relate
+from xdeepr.grids import Grid, ascending, grid_of, relate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

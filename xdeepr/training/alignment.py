@@ -13,7 +13,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.cf.dimensions import further_dims
 from xdeepr.errors import AxisError, OptionError, VariableError
-from xdeepr.grids.grid import Grid, Margin, grid_of, relate
+from xdeepr.grids import Grid, Margin, grid_of, relate
 from xdeepr.inputs.missing import filled, refined
 from xdeepr.inputs.quantities import Quantity, describe, stack_fields
 

@@ -45,7 +45,7 @@ from xdeepr.training.preparation import (
 from xdeepr.training.recipes import Recipe, recipe_for
 from xdeepr.training.settings import Precision, Settings, seconds
 from xdeepr.training.setup import fresh_network, network_config, objective_for, window_of
-from xdeepr.training.state import load_state
+from xdeepr.training.state import Kept, load_state
 
 PACKAGES = ("torch", "diffusers", "numpy", "xarray")
 
@@ -236,7 +236,9 @@ def _train(
     """Run the training and return the model."""
     if keep is not None:
         load_state(trainer, keep)
-    weights = trainer.run(show=progress, keep=keep)
+    kept = Kept(trainer, keep)
+    with kept.noted():
+        weights = trainer.run(show=progress, save=kept.save)
     trainer.network.load_state_dict(weights)
     card = replace(
         trainer.card,

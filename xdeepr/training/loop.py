@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,9 +23,6 @@ from xdeepr.training.settings import Settings
 
 _EVALUATIONS = 40
 """About how often a run of known length looks at its validation part."""
-
-KEEP_SECONDS = 300.0
-"""How much training a break may cost where evaluations are further apart."""
 
 
 @dataclass
@@ -106,16 +102,18 @@ class Trainer:
 
     # --- the loop -------------------------------------------------------------------------
 
-    def run(self, *, show: bool = True, keep: Path | None = None) -> dict[str, torch.Tensor]:
+    def run(
+        self, *, show: bool = True, save: Callable[..., None] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Train until a limit is reached or the validation loss stops falling.
 
         Parameters
         ----------
         show : bool
             Draw a progress bar.
-        keep : pathlib.Path, optional
-            Folder in which the state is kept at every evaluation, and between them every few
-            minutes, to resume from.
+        save : callable, optional
+            Called after every step with ``now=``, whether there was an evaluation: keeps the state
+            to resume from (:meth:`xdeepr.training.state.Kept.save`).
 
         Returns
         -------
@@ -128,12 +126,7 @@ class Trainer:
             If the loss is not finite; names the variables and times of the batch.
         """
         progress, started = self.progress, time.monotonic() - self.progress.elapsed
-        kept = _Kept(self, keep)
-        with (
-            _own_randomness(self.device),
-            kept.noted(),
-            _bar(self.limit, progress.step, show) as bar,
-        ):
+        with _own_randomness(self.device), _bar(self.limit, progress.step, show) as bar:
             while not self._finished():
                 progress.running = self._smooth(self._step())
                 progress.step += 1
@@ -142,12 +135,14 @@ class Trainer:
                 evaluated = self._is_time_to_evaluate()
                 if evaluated:
                     self._evaluate()
-                kept.save(now=evaluated)
+                if save is not None:
+                    save(now=evaluated)
                 bar.update()
                 bar.set_postfix(self._postfix(), refresh=False)
             if not progress.curve or progress.curve[-1]["step"] != progress.step:
                 self._evaluate()
-                kept.save(now=True)
+                if save is not None:
+                    save(now=True)
         return self.best if self.held_out else self.ema.weights
 
     def _step(self) -> float:
@@ -303,44 +298,6 @@ def _own_randomness(device: torch.device) -> Iterator[None]:
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
-
-
-class _Kept:
-    """The state of a run in a folder, if one was given.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        The run.
-    folder : pathlib.Path, optional
-        Where to keep its state.
-    """
-
-    def __init__(self, trainer: Trainer, folder: Path | None) -> None:
-        self.trainer, self.folder = trainer, folder
-        self.step, self.time = trainer.progress.step, time.monotonic()
-
-    def save(self, *, now: bool) -> None:
-        """Keep the state, now or if it is time to."""
-        if self.folder is None or not (now or time.monotonic() - self.time > KEEP_SECONDS):
-            return
-        from xdeepr.training.state import save_state
-
-        save_state(self.trainer, self.folder)
-        self.step, self.time = self.trainer.progress.step, time.monotonic()
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Say how to go on, if the run is interrupted."""
-        try:
-            yield
-        except KeyboardInterrupt as stop:
-            if self.folder is None:
-                note = "nothing is kept of the training: with keep= (--keep) it could go on"
-            else:
-                note = f"step {self.step} is kept in {self.folder}: run the same again to go on"
-            stop.add_note(note)
-            raise
 
 
 def _bar(total: int | None, done: int, show: bool) -> Any:

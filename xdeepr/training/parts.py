@@ -14,9 +14,9 @@ from xdeepr import cf
 from xdeepr.downscaling import downscale
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.inputs.missing import Missing
-from xdeepr.models import checkpoint
 from xdeepr.models.card import Card
 from xdeepr.models.downscaler import Downscaler
+from xdeepr.models.find import load
 from xdeepr.normalization import Normalization
 from xdeepr.training.alignment import Aligned, XarrayObject, stack_entries
 from xdeepr.training.batches import Pairs
@@ -147,7 +147,7 @@ def _part(model: AnyModel | None, role: str, kind: str, aligned: Aligned) -> Dow
     """Load one part and compare it with the data."""
     if model is None:
         return None
-    part = model if isinstance(model, Downscaler) else checkpoint.load(model)
+    part = model if isinstance(model, Downscaler) else load(model)
     card = part.card
     if card.kind != kind:
         raise OptionError(

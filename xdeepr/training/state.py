@@ -6,8 +6,11 @@ import dataclasses
 import hashlib
 import json
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,12 +18,12 @@ from safetensors.torch import save_file
 
 from xdeepr.errors import TrainingError
 from xdeepr.inputs.times import time_text
-from xdeepr.training.loop import Progress
-
-if TYPE_CHECKING:
-    from xdeepr.training.loop import Trainer
+from xdeepr.training.loop import Progress, Trainer
 
 STATE = "training-state.safetensors"
+
+KEEP_SECONDS = 300.0
+"""How much training a break may cost where evaluations are further apart."""
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
@@ -207,3 +210,39 @@ def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: dict[
     trainer.optimizer.load_state_dict({**optimizer, "state": state})
     for name, value in progress.items():
         setattr(trainer.progress, name, value)
+
+
+class Kept:
+    """The state of a run in a folder, if one was given.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The run.
+    folder : pathlib.Path, optional
+        Where to keep its state.
+    """
+
+    def __init__(self, trainer: Trainer, folder: Path | None) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.step, self.time = trainer.progress.step, time.monotonic()
+
+    def save(self, *, now: bool) -> None:
+        """Keep the state, now or if it is time to."""
+        if self.folder is None or not (now or time.monotonic() - self.time > KEEP_SECONDS):
+            return
+        save_state(self.trainer, self.folder)
+        self.step, self.time = self.trainer.progress.step, time.monotonic()
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Say how to go on, if the run is interrupted."""
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            if self.folder is None:
+                note = "nothing is kept of the training: with keep= (--keep) it could go on"
+            else:
+                note = f"step {self.step} is kept in {self.folder}: run the same again to go on"
+            stop.add_note(note)
+            raise

@@ -13,7 +13,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.cf import Axes
 from xdeepr.errors import AxisError, GridError, VariableError
-from xdeepr.grids.grid import Grid, grid_of
+from xdeepr.grids import Grid, grid_of
 from xdeepr.verification.ensemble import REALIZATION
 
 # Relative to a cell; float32 coordinates of a projected grid are off by less.

@@ -9,8 +9,8 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import OptionError
+from xdeepr.grids import Grid, grid_of, relate
 from xdeepr.grids.coarsening import coarsen
-from xdeepr.grids.grid import Grid, grid_of, relate
 from xdeepr.verification.alignment import counterpart
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]

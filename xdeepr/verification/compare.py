@@ -13,7 +13,7 @@ from dask.diagnostics import ProgressBar
 
 from xdeepr import cf
 from xdeepr.errors import AxisError, GridError, OptionError
-from xdeepr.grids.grid import Grid
+from xdeepr.grids import Grid
 from xdeepr.verification.alignment import (
     REALIZATION,
     Field,

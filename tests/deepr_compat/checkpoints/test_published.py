@@ -10,9 +10,10 @@ from torch.nn import functional
 
 from tests.deepr_compat.checkpoints.folders import DDIM, UNET, unet, write_diffusion
 from xdeepr.deepr_compat.checkpoints import KNOWN, from_deepr
-from xdeepr.deepr_compat.checkpoints.known import MEDITERRANEAN, RENAMED
+from xdeepr.deepr_compat.checkpoints.known import MEDITERRANEAN
 from xdeepr.deepr_compat.checkpoints.places import find_place
 from xdeepr.errors import CheckpointError, GridError, OptionError
+from xdeepr.models.hub_answers import RENAMED
 
 DDPM_ID = "predictia/sr_ddpm_mediterranean_reanalysis"
 CONFIG = {**UNET, "sample_size": [160, 240]}

@@ -32,7 +32,7 @@ from tests.deepr_compat.checkpoints.folders import (
 )
 from xdeepr.deepr_compat.checkpoints import from_deepr
 from xdeepr.errors import CheckpointError, GridError, OptionError
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 from xdeepr.sampling.noise import NoiseKey, white_noise
 
 FACTS: dict[str, Any] = {"predictors": {"t2m": "K"}}

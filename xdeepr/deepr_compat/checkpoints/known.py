@@ -139,18 +139,6 @@ KNOWN: Mapping[str, Facts] = MappingProxyType(
 )
 """Repository on the Hub -> what is known of it."""
 
-RENAMED: Mapping[str, str] = MappingProxyType(
-    {
-        "predictia/europe_reanalysis_downscaler_swin2sr": (
-            "predictia/europe_reanalysis_downscaler_convswin2sr"
-        ),
-        "predictia/europe_reanalysis_downscaler_diffuser": (
-            "predictia/sr_ddpm_mediterranean_reanalysis"
-        ),
-    }
-)
-"""Repositories that DeepR's README names -> those that hold these models today."""
-
 
 def facts_of(repo_id: str | None) -> Facts:
     """Return what is known of a repository.

@@ -13,7 +13,7 @@ from xdeepr.deepr_compat.checkpoints.given import Given, Predictors, Target
 from xdeepr.deepr_compat.checkpoints.known import Hour, Scaling, facts_of
 from xdeepr.deepr_compat.checkpoints.layouts import Layout, find_layout
 from xdeepr.errors import CheckpointError, OptionError
-from xdeepr.models import checkpoint
+from xdeepr.models.stored_arrays import CARD
 
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
@@ -112,7 +112,7 @@ def from_deepr(
         source, revision=revision, token=token, cache_dir=cache_dir, only_local=local_files_only
     )
     known_as = known_as or repo_id
-    if (folder / checkpoint.CARD).is_file():
+    if (folder / CARD).is_file():
         raise OptionError(
             f"{source} is a checkpoint of xdeepr itself: use xdeepr.load(...) or"
             " xdeepr.models.hub.from_hub(...)."

@@ -9,7 +9,7 @@ import xarray as xr
 
 from xdeepr.deepr_compat.checkpoints.known import Domain, Span
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids.grid import Grid, Margin, grid_of, relate
+from xdeepr.grids import Grid, Margin, grid_of, relate
 
 Shape = tuple[int, int]
 

@@ -12,7 +12,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.deepr_compat.configuration.planning import Stage
 from xdeepr.errors import OptionError
-from xdeepr.grids.grid import grid_of, relate
+from xdeepr.grids import grid_of, relate
 
 
 @dataclass(frozen=True)

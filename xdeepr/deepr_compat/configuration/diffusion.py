@@ -35,8 +35,8 @@ def diffusion_options(scheduler: SchedulerConfiguration | None, path: str) -> di
     -------
     dict
         Fields of :class:`~xdeepr.models.card.Diffusion`. What a scheduler of diffusers is not
-        told, it takes from its own defaults; the table of betas is completed with these, because training
-        and sampling must agree about it.
+        told, it takes from its own defaults; the table of betas is completed with these, because
+        training and sampling must agree about it.
 
     Raises
     ------

@@ -53,8 +53,8 @@ def load_model(name: str, *, progress: bool = True) -> Downscaler | str:
     """
     if name in METHODS:
         return name
-    from xdeepr.models.checkpoint import load
-    from xdeepr.models.hub import checkpoint_folder, is_repo_id
+    from xdeepr.models.find import checkpoint_folder, load
+    from xdeepr.models.hub import is_repo_id
 
     if not Path(name).is_dir() and is_repo_id(name):
         with quiet_hub(progress):

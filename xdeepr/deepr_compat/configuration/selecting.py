@@ -8,7 +8,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.deepr_compat.configuration.data import Coverage, Period
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids.grid import grid_of
+from xdeepr.grids import grid_of
 
 _TOLERANCE = 0.01
 """Part of a cell by which a cell's centre may miss the box: coordinates are often rounded."""

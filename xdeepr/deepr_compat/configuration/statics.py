@@ -10,7 +10,7 @@ import xarray as xr
 from xdeepr.deepr_compat.configuration.data import DataConfiguration
 from xdeepr.deepr_compat.configuration.files import open_static
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids.grid import Grid, grid_of, relate
+from xdeepr.grids import Grid, grid_of, relate
 from xdeepr.inputs.covariates import covariates_on, describe_covariates
 from xdeepr.inputs.quantities import Quantity
 

@@ -1,0 +1,174 @@
+"""Find a model by folder, short name or id on the Hub, and load it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from xdeepr._version import __version__
+from xdeepr.errors import OptionError
+from xdeepr.models.cache import cache_folder
+from xdeepr.models.card import CARD_VERSION
+from xdeepr.models.checkpoint import load_folder
+from xdeepr.models.downscaler import Downscaler
+from xdeepr.models.foreign import foreign
+from xdeepr.models.hub import fetch, is_repo_id
+from xdeepr.models.stored_arrays import CARD
+from xdeepr.tiling.interpolation import METHODS
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Folder of the checkpoints that come with the package."""
+
+
+def load(model: str | os.PathLike[str]) -> Downscaler:
+    """Load a model; the training data is not needed.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A folder written by :meth:`xdeepr.Downscaler.save`, or the short name of a checkpoint
+        that ships with xdeepr.
+
+    Returns
+    -------
+    Downscaler
+
+    Raises
+    ------
+    OptionError
+        If there is no such folder or name.
+    CheckpointError
+        If a file is damaged, missing or of an unknown version.
+
+    Examples
+    --------
+    >>> import xdeepr
+    >>> model = xdeepr.load("ddpm")  # doctest: +SKIP
+    """
+    return load_folder(locate(model))
+
+
+def locate(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a checkpoint given by path or short name.
+
+    Raises
+    ------
+    OptionError
+        If there is none; names the nearest known names.
+    """
+    path = Path(model)
+    if path.is_dir():
+        return path
+    name = os.fspath(model)
+    if (SHIPPED / name / CARD).is_file():
+        return SHIPPED / name
+    if is_repo_id(model):
+        return checkpoint_folder(name)
+    known = [*shipped_names(), *METHODS]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
+    raise OptionError(
+        f"model={name!r} is neither a folder nor a known name. Nearest names: {', '.join(near)}."
+        " A model of your own is the folder that model.save(...) wrote."
+    )
+
+
+def shipped_names() -> list[str]:
+    """Return the short names of the checkpoints that come with the package."""
+    return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
+
+
+def from_hub(
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    **facts: Any,
+) -> Downscaler:
+    """Load a model from the Hub: one of xdeepr's own, or one that DeepR published.
+
+    Parameters
+    ----------
+    repo_id : str
+        ``"owner/name"``.
+    revision, token, cache_dir, local_files_only
+        As in :func:`fetch`.
+    **facts : Any
+        What a checkpoint of DeepR does not say: keywords of :func:`xdeepr.from_deepr`.
+
+    Returns
+    -------
+    Downscaler
+
+    Raises
+    ------
+    OptionError, DataUnavailableError, CheckpointError
+        As in :func:`fetch`, :func:`xdeepr.load` and :func:`xdeepr.from_deepr`.
+
+    Examples
+    --------
+    >>> import xdeepr
+    >>> model = xdeepr.from_hub("predictia/convswin2sr_mediterranean")  # doctest: +SKIP
+    """
+    folder = fetch(
+        repo_id,
+        revision=revision,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+    )
+    if (folder / CARD).is_file():
+        if facts:
+            raise OptionError(
+                f"{min(facts)}=: {repo_id} is a model of xdeepr, whose card says everything. Leave"
+                f" {', '.join(sorted(facts))} out."
+            )
+        return load(folder)
+    return foreign().from_deepr(folder, known_as=repo_id, **facts)
+
+
+def checkpoint_folder(repo_id: str, **options: Any) -> Path:
+    """Return a folder in xdeepr's own layout for a model on the Hub.
+
+    A model of xdeepr is used where the Hub's cache has it. One of DeepR's is converted once for
+    each revision and kept in xdeepr's cache.
+
+    Parameters
+    ----------
+    repo_id : str
+        ``"owner/name"``.
+    **options : Any
+        Keywords of :func:`fetch`.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    OptionError, DataUnavailableError, CheckpointError
+        As in :func:`from_hub`.
+    """
+    folder = fetch(repo_id, **options)
+    if (folder / CARD).is_file():
+        return folder
+    # the name of the folder is the commit; another version of xdeepr may convert in another way
+    name = f"{repo_id.replace('/', '--')}--{folder.name}--v{__version__}-card{CARD_VERSION}"
+    kept = cache_folder() / name
+    if not (kept / CARD).is_file():
+        model = foreign().from_deepr(folder, known_as=repo_id)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=kept.parent) as scratch:
+            saved = model.save(Path(scratch) / "model")
+            try:
+                saved.rename(kept)
+            except OSError:  # another process was first, or left a folder without a card
+                if not (kept / CARD).is_file():
+                    shutil.rmtree(kept, ignore_errors=True)
+                    saved.rename(kept)
+    return kept
