@@ -13,6 +13,7 @@ from tests.conftest import TINY
 from tests.downscaling.test_model_kinds import AUTOENCODER, QUICK, SWIN, roughen
 from xdeepr.downscaling.model_source import resolve
 from xdeepr.grids import grid_of
+from xdeepr.testing import tolerance
 from xdeepr.tiling.plan import make_plan
 
 WINDOW, STRIDE = (32, 40), 32
@@ -94,7 +95,7 @@ def ask(field: xr.DataArray, model: Any, **options: Any) -> xr.DataArray:
 
 
 def off_by_turning(hr: xr.DataArray, model: Any, columns: int, **options: Any) -> xr.DataArray:
-    """Return by how much the result changes if the globe is cut open elsewhere, by longitude."""
+    """Return the change if the globe is cut open elsewhere, in tolerances, by longitude."""
     factor = model.card.factor
     lr = xdeepr.coarsen(hr, factor)
     here = ask(lr, model, **options)
@@ -102,7 +103,7 @@ def off_by_turning(hr: xr.DataArray, model: Any, columns: int, **options: Any) -
     lon = here.lon.roll(lon=-columns, roll_coords=False).values
     np.testing.assert_allclose(there.lon % 360, lon, atol=1e-9)
     off = np.abs(here.copy(data=np.roll(there.values, columns, axis=-1)) - here)
-    return off.max([d for d in off.dims if d != "lon"]) / max(float(here.std()), 1)
+    return (off / tolerance(here)).max([d for d in off.dims if d != "lon"])
 
 
 # --- the seam -------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ def off_by_turning(hr: xr.DataArray, model: Any, columns: int, **options: Any) -
 
 def test_where_the_globe_is_cut_open_does_not_matter(model, hr: xr.DataArray) -> None:
     """With the same tiles the result is the same but for rounding."""
-    assert off_by_turning(hr, model, STRIDE).max() < 1e-5
+    assert off_by_turning(hr, model, STRIDE).max() <= 1
 
 
 def test_tiles_of_a_fixed_size() -> None:
@@ -118,7 +119,7 @@ def test_tiles_of_a_fixed_size() -> None:
     hr = weather(40, 120)
     model = train(hr, 5, model="conv-baseline", window=40)
     assert model.card.fixed_size
-    assert off_by_turning(hr, model, 30).max() < 1e-4
+    assert off_by_turning(hr, model, 30).max() < 10
 
 
 @pytest.mark.parametrize("tile", [None, 200])
@@ -145,7 +146,7 @@ def test_blocks_round_the_globe(hr: xr.DataArray, monkeypatch: pytest.MonkeyPatc
     )
     lazy = lr.isel(time=[0]).deepr.downscale(model, members=1, steps=3)
     assert lazy.chunksizes["lon"] == (32, 32, 32, 32)
-    assert off_by_turning(hr, model, STRIDE).max() < 1e-5
+    assert off_by_turning(hr, model, STRIDE).max() <= 1
     blocks = ask(lr, model)
     off = np.abs(blocks - whole).mean(("realization", "time", "lat"))
     assert float(off.max()) < 0.05 * float(whole.std())

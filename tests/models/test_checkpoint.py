@@ -184,9 +184,9 @@ def test_shipped_checkpoints_load():
 
 def test_reading_a_card_imports_no_torch(checkpoint):
     code = (
-        "import sys; from xdeepr import checkpoint, kept_fields\n"
+        "import sys; from xdeepr.models import checkpoint, stored_arrays\n"
         f"card, _ = checkpoint.load_card({str(checkpoint)!r})\n"
-        f"y, x = kept_fields.load_coordinates({str(checkpoint)!r})\n"
+        f"y, x = stored_arrays.load_coordinates({str(checkpoint)!r})\n"
         "assert card.name == 'tiny' and y.size == 40\n"
         "assert 'torch' not in sys.modules\n"
     )

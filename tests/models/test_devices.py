@@ -40,7 +40,7 @@ def elsewhere(tmp_path):
     """Take GPUs for another process, which ends with the test."""
     code = (
         "import sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
-        "from xdeepr import devices\n"
+        "from xdeepr.models import devices\n"
         "print([devices._take(name) for name in sys.argv[2:]], flush=True)\n"
         "sys.stdin.read()\n"
     )

@@ -12,12 +12,15 @@ import socket
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xdeepr.errors import CheckpointError
 from xdeepr.models.checkpoint import load_card, load_folder
-from xdeepr.models.downscaler import Downscaler
 from xdeepr.models.saving import save
 from xdeepr.models.stored_arrays import CARD
+
+if TYPE_CHECKING:
+    from xdeepr.models.downscaler import Downscaler
 
 _MOST_LOADED = 4
 _LOADED: dict[tuple[str, str], Downscaler] = {}

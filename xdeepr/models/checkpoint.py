@@ -14,13 +14,14 @@ import numpy as np
 from xdeepr.errors import CheckpointError, XdeeprError
 from xdeepr.models.card import Card
 from xdeepr.models.card_json import read_card
-from xdeepr.models.downscaler import Downscaler
 from xdeepr.models.foreign import foreign
 from xdeepr.models.saving import CURVE, NORMALIZATION, WEIGHTS
 from xdeepr.models.stored_arrays import CARD, COVARIATES, load_arrays, sha256
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from xdeepr.models.downscaler import Downscaler
 
 _ODD_NAME = re.compile(r"[\\:\x00-\x1f]")
 """Backslashes and drives lead elsewhere on Windows; control characters are in no file of ours."""
@@ -122,6 +123,8 @@ def load_folder(folder: Path, *, for_work: bool = False, depth: int = 1) -> Down
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from xdeepr.models.downscaler import Downscaler  # loads torch
 
     card, _ = load_card(folder)
     stated = _check_hashes(folder)

@@ -7,18 +7,20 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xdeepr._version import __version__
 from xdeepr.errors import OptionError
 from xdeepr.models.cache import cache_folder
 from xdeepr.models.card import CARD_VERSION
 from xdeepr.models.checkpoint import load_folder
-from xdeepr.models.downscaler import Downscaler
 from xdeepr.models.foreign import foreign
 from xdeepr.models.hub import fetch, is_repo_id
 from xdeepr.models.stored_arrays import CARD
 from xdeepr.tiling.interpolation import METHODS
+
+if TYPE_CHECKING:
+    from xdeepr.models.downscaler import Downscaler
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Folder of the checkpoints that come with the package."""

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 FOREIGN = "xdeepr.deepr_compat"
-"""Has ``is_legacy(folder)`` and ``from_deepr(folder, ...)``; by name, for it builds on this wing."""
+"""Has ``is_legacy(folder)`` and ``from_deepr(folder)``; by name, for it builds on this wing."""
 
 
 def foreign() -> Any:
