@@ -56,7 +56,7 @@ def coarsen(
         obj = cf.as_dataset(obj)
     axes = cf.find_axes(obj)
     obj = _whole_blocks(obj, axes, int(factor), boundary)
-    fine = grid_of(obj)
+    fine = grid_of(obj, axes)
     coarse = fine.merge(int(factor))
     if isinstance(obj, xr.DataArray):
         out = _merge(obj, axes, fine, coarse, int(factor))

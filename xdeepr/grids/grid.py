@@ -287,7 +287,7 @@ def _cells_around(step: float) -> int | None:
     return round(around) if abs(around - round(around)) < 0.05 else None
 
 
-def grid_of(obj: xr.DataArray | xr.Dataset) -> Grid:
+def grid_of(obj: xr.DataArray | xr.Dataset, axes: cf.Axes | None = None) -> Grid:
     """Return the grid of a field.
 
     Parameters
@@ -295,6 +295,8 @@ def grid_of(obj: xr.DataArray | xr.Dataset) -> Grid:
     obj : xarray.DataArray or xarray.Dataset
         Has 1-D horizontal coordinates in any order and longitude convention, or 2-D latitudes and
         longitudes.
+    axes : Axes, optional
+        Its axes, where they are known already. Default: they are looked for.
 
     Returns
     -------
@@ -308,7 +310,7 @@ def grid_of(obj: xr.DataArray | xr.Dataset) -> Grid:
         If an axis is not evenly spaced, or the grid mapping contradicts the 2-D latitude and
         longitude.
     """
-    axes = cf.find_axes(obj)
+    axes = cf.find_axes(obj) if axes is None else axes
     mapping = _mapping(obj, axes)
     kind = _kind(obj, axes, mapping)
     if kind == "curvilinear":

@@ -75,7 +75,7 @@ def nest(
     """
     ds = cf.as_dataset(obj)
     axes = cf.find_axes(ds)
-    source, fine = grid_of(ds), grid_of(like)
+    source, fine = grid_of(ds, axes), grid_of(like)
     _check_kinds(source, fine)
     if factor is None:
         factor = _factor(source, fine)

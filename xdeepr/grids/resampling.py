@@ -50,7 +50,8 @@ def regrid(
     """
     if method not in get_args(Method):
         raise OptionError(f"method={method!r}: choose of {', '.join(get_args(Method))}.")
-    source, axes = grid_of(field), cf.find_axes(field)
+    axes = cf.find_axes(field)
+    source = grid_of(field, axes)
     if source.kind not in (grid.kind, "latlon"):
         raise GridError(
             f"{role} {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"
