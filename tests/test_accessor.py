@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import xarray as xr
 
 import xdeepr
 from tests.conftest import TINY
+from xdeepr.accessor import without_first
 from xdeepr.errors import (
     AxisError,
     CheckpointError,
@@ -21,7 +23,8 @@ from xdeepr.errors import (
     XdeeprError,
 )
 
-VERBS = ("downscale", "fit", "verify", "coarsen")
+VERBS = ("downscale", "fit", "verify", "coarsen", "nest")
+CLASSES = (xdeepr.DeeprDatasetAccessor, xdeepr.DeeprDataArrayAccessor)
 FIT = {"max_steps": 1, "batch_size": 2, "network": TINY, "validation": None, "progress": False}
 
 
@@ -39,14 +42,78 @@ def refused(error: type[XdeeprError], *words: str):
 # --- forwarding ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_the_accessor_has_the_options_of_the_function(verb):
-    """Same names, same defaults, so that nothing is lost on the way."""
-    ours = inspect.signature(getattr(xdeepr.DeeprDatasetAccessor, verb)).parameters
-    theirs = inspect.signature(getattr(xdeepr, verb)).parameters
-    ours = {name: p.default for name, p in list(ours.items())[1:]}
-    theirs = {name: p.default for name, p in list(theirs.items())[1:]}
+def function_of(method: str):
+    """The function that a method of the accessor forwards to."""
+    others = {
+        "plot": xdeepr.plotting.plot_scores,
+        "score_table": xdeepr.verification.score_table,
+    }
+    return others.get(method) or getattr(xdeepr, method)
+
+
+METHODS = [
+    pytest.param(cls, name, id=f"{cls.__name__}.{name}")
+    for cls in CLASSES
+    for name in dir(cls)
+    if not name.startswith("_")
+]
+
+
+def test_every_verb_is_a_method():
+    for cls in CLASSES:
+        assert set(VERBS) <= set(dir(cls))
+    assert set(dir(CLASSES[0])) - set(dir(CLASSES[1])) == {"plot", "score_table"}
+
+
+@pytest.mark.parametrize("cls, name", METHODS)
+def test_the_accessor_has_the_options_of_the_function(cls, name):
+    """Same names, same order, same defaults, so that nothing is lost on the way."""
+    ours = inspect.signature(getattr(cls, name)).parameters
+    theirs = inspect.signature(function_of(name)).parameters
+    ours = [(p.name, p.kind, p.default) for p in list(ours.values())[1:]]
+    theirs = [(p.name, p.kind, p.default) for p in list(theirs.values())[1:]]
     assert ours == theirs
+
+
+@pytest.mark.parametrize("cls, name", METHODS)
+def test_every_option_is_documented(cls, name):
+    """Each parameter, no other, and all that the function says of what it gives and raises."""
+    shown = inspect.getdoc(getattr(cls, name))
+    whole = inspect.getdoc(function_of(name))
+    first, *parameters = inspect.signature(function_of(name)).parameters
+    _, _, section = shown.partition("Parameters\n----------\n")
+    section = section.partition("\n\nReturns\n-------\n")[0]
+    entries = [line for line in section.split("\n") if line and not line[0].isspace()]
+    named = [one for entry in entries for one in entry.split(" : ")[0].split(", ")]
+    assert named == parameters
+    assert f"`{first}`" not in shown
+    _, _, returns = whole.partition("Returns\n-------\n")
+    assert returns.replace(f"`{first}`", "this object") == shown.partition("Returns\n-------\n")[2]
+
+
+def test_whoever_shows_documentation_shows_all_of_it(lr):
+    """``help`` of a class, a bound method and a function, and what IPython and sphinx ask."""
+    said = "Height and width of the network's windows in HR pixels."
+    for shown in (
+        pydoc.render_doc(xdeepr.DeeprDatasetAccessor, renderer=pydoc.plaintext),
+        pydoc.render_doc(lr.deepr.downscale, renderer=pydoc.plaintext),
+        pydoc.render_doc(xr.DataArray.deepr.downscale, renderer=pydoc.plaintext),
+        lr.deepr.downscale.__doc__,
+        inspect.getdoc(lr.t2m.deepr.downscale),
+    ):
+        assert said in shown
+    assert inspect.isfunction(xdeepr.DeeprDatasetAccessor.downscale)
+    assert inspect.ismethod(lr.deepr.downscale)
+    assert lr.deepr.downscale.__qualname__.endswith("Accessor.downscale")
+
+
+def test_the_first_parameter_may_be_the_only_one():
+    text = "\nText.\n\nParameters\n----------\nds : Dataset\n    Data.\n\nReturns\n-------\nstr\n"
+    assert without_first(text) == "\nText.\n\nReturns\n-------\nstr\n"
+    more = text.replace("    Data.\n", "    Data.\n\n    More of `ds`.\nb : int\n    Of `ds`.\n")
+    assert without_first(more) == text.replace(
+        "ds : Dataset\n    Data.\n", "b : int\n    Of this object.\n"
+    )
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -56,6 +123,7 @@ def test_every_option_arrives(verb, monkeypatch, lr):
         "fit": "xdeepr.training.fit",
         "verify": "xdeepr.verification.verify",
         "coarsen": "xdeepr.grids.coarsening.coarsen",
+        "nest": "xdeepr.grids.regridding.nest",
     }[verb]
     parameters = list(inspect.signature(getattr(xdeepr, verb)).parameters.values())[1:]
     seen = {}
