@@ -5,10 +5,9 @@ from xdeepr.cf.axes import (
     LATITUDE_UNITS,
     LONGITUDE_UNITS,
     Axes,
-    check_time,
     find_axes,
-    holds_times,
 )
+from xdeepr.cf.times import at_valid_times, check_time, holds_times, valid_time
 from xdeepr.cf.units import convert_units, units_of
 from xdeepr.cf.variables import (
     as_dataset,
@@ -23,6 +22,7 @@ __all__ = [
     "Axes",
     "append_history",
     "as_dataset",
+    "at_valid_times",
     "check_time",
     "convert_units",
     "find_axes",
@@ -32,5 +32,6 @@ __all__ = [
     "select_variable",
     "spatial_variables",
     "units_of",
+    "valid_time",
     "without_fill_values",
 ]

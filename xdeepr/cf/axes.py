@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xdeepr.cf.times import find_time
 from xdeepr.errors import AxisError
 
 LATITUDE_UNITS = frozenset(
@@ -225,79 +226,3 @@ def geographic_word(coord: xr.DataArray) -> str | None:
         if coord.attrs.get("standard_name") == what or coord.attrs.get("units") in units:
             return what
     return None
-
-
-def find_time(obj: xr.DataArray | xr.Dataset) -> str | None:
-    """Return the dimension of time, if there is one."""
-    named = []
-    bounds = {c.attrs.get("bounds", c.encoding.get("bounds")) for c in obj.coords.values()}
-    for dim in map(str, obj.dims):
-        if dim in bounds:  # some files call the dimension of the bounds like the bounds
-            continue
-        if dim not in obj.coords:
-            if dim.lower() == "time":
-                named.append(dim)
-            continue
-        coord = obj.coords[dim]
-        if coord.ndim != 1:  # bounds may be named as the dimension of their two vertices
-            continue
-        decoded = holds_times(coord)
-        undecoded = " since " in str(coord.attrs.get("units", ""))
-        cf_time = coord.attrs.get("standard_name") == "time" or coord.attrs.get("axis") == "T"
-        if decoded or undecoded or cf_time or dim.lower() == "time":
-            named.append(dim)
-    if len(named) > 1:
-        raise AxisError(
-            f"more than one time axis: {', '.join(named)}. Select one entry along those that are"
-            f" not meant, for example ds.isel({named[1]}=0)."
-        )
-    return named[0] if named else None
-
-
-def holds_times(coord: xr.DataArray) -> bool:
-    """Whether a coordinate holds decoded times: datetime64 or cftime objects."""
-    if np.issubdtype(coord.dtype, np.datetime64):
-        return True
-    if coord.dtype != object or coord.size == 0:
-        return False
-    return type(coord.values.flat[0]).__module__.startswith("cftime")
-
-
-def check_time(obj: xr.DataArray | xr.Dataset, axes: Axes) -> None:
-    """Refuse a time axis that cannot be relied on.
-
-    Raises
-    ------
-    AxisError
-        If times are not decoded, not in ascending order, or not unique.
-    """
-    if axes.time is None:
-        return
-    if axes.time not in obj.coords:
-        raise AxisError(
-            f"{axes.time!r} has no coordinate values: add them with"
-            f" ds.assign_coords({axes.time}=...); files of WRF hold them as text:"
-            " pd.to_datetime(ds.Times.astype(str), format='%Y-%m-%d_%H:%M:%S')."
-        )
-    coord = obj.coords[axes.time]
-    if coord.size == 0:
-        raise AxisError(f"{axes.time!r} is empty: check the selection that made it.")
-    if not holds_times(coord):
-        units = str(coord.attrs.get("units", "missing"))
-        cure = (
-            "decode it with xr.decode_cf"
-            if " since " in units
-            else "state units such as 'days since 2000-01-01' and decode it with xr.decode_cf, or"
-            f" assign times: ds.assign_coords({axes.time}=pd.to_datetime(..., format='%Y%m'))"
-        )
-        raise AxisError(
-            f"{axes.time!r} holds {coord.dtype} numbers, not times (units {units!r}): {cure}."
-        )
-    index = obj.indexes[axes.time]
-    if not index.is_unique:
-        twice = index[index.duplicated()][0]
-        raise AxisError(
-            f"{axes.time!r} holds {twice} more than once: ds.drop_duplicates({axes.time!r})."
-        )
-    if not index.is_monotonic_increasing:
-        raise AxisError(f"{axes.time!r} is not in ascending order: ds.sortby({axes.time!r}).")

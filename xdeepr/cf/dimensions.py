@@ -14,12 +14,11 @@ import numpy as np
 import xarray as xr
 
 from xdeepr.cf.axes import Axes, find_axes
+from xdeepr.cf.times import is_reference_time
 from xdeepr.cf.variables import spatial_variables
 
 ENSEMBLE_NAMES = ("realization", "number", "member", "ensemble", "ensemble_member", "ens")
 """Names of a dimension of input members, where no standard_name tells."""
-
-_REFERENCE_NAMES = ("forecast_reference_time", "reference_time", "init_time", "initial_time")
 
 
 def further_dims(ds: xr.Dataset, axes: Axes) -> tuple[str, ...]:
@@ -155,12 +154,6 @@ def _entry_numbers(ds: xr.Dataset) -> Iterator[tuple[int, int]]:
                 yield 0, int(coord)
         elif is_reference_time(coord, str(name)) and np.issubdtype(coord.dtype, np.datetime64):
             yield 1, int(coord.values.astype("datetime64[s]").astype(np.int64))
-
-
-def is_reference_time(coord: xr.DataArray, name: str) -> bool:
-    """Whether a coordinate says when a forecast started."""
-    stated = coord.attrs.get("standard_name")
-    return stated == "forecast_reference_time" or (stated is None and name in _REFERENCE_NAMES)
 
 
 def keyed_with(keys: np.ndarray, entry: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
+from xdeepr.cf.times import is_reference_time
 from xdeepr.grids import Grid, as_user_order
 from xdeepr.inputs.quantities import Quantity
 
@@ -95,7 +96,9 @@ def _time_coordinates(source: xr.Dataset, axes: cf.Axes) -> dict[str, xr.Variabl
     }
     if axes.time is not None and axes.time in kept:
         time = kept[axes.time]
-        time.attrs = {**time.attrs, "standard_name": "time", "axis": "T"}
+        is_start = is_reference_time(source[axes.time], axes.time)
+        named = {} if is_start else {"standard_name": "time"}  # a start stays one
+        time.attrs = {**time.attrs, **named, "axis": "T"}
         if time.encoding.get("calendar") == "gregorian":
             time.encoding["calendar"] = "standard"  # the same; CF 1.9 wants the new word
         for key in _BOUNDS:

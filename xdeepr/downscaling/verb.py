@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.cf.dimensions import each_entry, entry_key, further_dims, is_reference_time
+from xdeepr.cf.dimensions import each_entry, entry_key, further_dims
 from xdeepr.downscaling.fields import lazy_field
 from xdeepr.downscaling.model_source import (
     Model,
@@ -125,13 +125,13 @@ def downscale(
     _check_whole_number("seed", seed, least=0, most=2**63 - 1)
     _check_whole_number("batch_size", batch_size, optional=True)
     axes = cf.find_axes(ds)
-    cf.check_time(ds, axes)
+    cf.check_time(ds, axes.time)
     lr_grid = grid_of(ds)
     resolved = resolve(model, ds, lr_grid, factor=factor, like=like, device=device)
     check_options(resolved, members=members, sampler=sampler, steps=steps)
     if resolved.card is not None:
         check_suits(resolved.card, lr_grid)
-        warn_of_new_months(resolved.card, _time_of(ds, axes))
+        warn_of_new_months(resolved.card, cf.valid_time(ds, axes.time))
     _check_covariates(resolved, covariates)
     hr_grid, resolved = resolved.hr_grid(lr_grid)
     options = SamplingOptions(
@@ -142,7 +142,7 @@ def downscale(
 
     def one(entry: xr.Dataset) -> xr.Dataset:
         request = Request(
-            _with_dask(entry, axes), _time_of(entry, axes), lr_grid, hr_grid, given, tile, overlap,
+            _with_dask(entry, axes), cf.valid_time(entry, axes.time), lr_grid, hr_grid, given, tile, overlap,
             options, members or 1, entry_key(entry),
         )  # fmt: skip
         return cf_dataset(
@@ -222,29 +222,6 @@ def _sampler(
         # only diffusers knows its options; better now than in a task
         make_scheduler(chosen, noise_range(card.diffusion))
     return chosen
-
-
-def _time_of(ds: xr.Dataset, axes: cf.Axes) -> xr.DataArray | None:
-    """Return the time coordinate: the dimension's, or a scalar one."""
-    if axes.time is not None:
-        valid = [
-            coord
-            for name, coord in ds.coords.items()
-            if coord.dims == (axes.time,)
-            and name != axes.time
-            and cf.holds_times(coord)
-            and coord.attrs.get("standard_name") == "time"
-        ]
-        # forecasts run along their start; what counts is the time they are valid at
-        return valid[0] if valid else ds[axes.time]
-    scalars = [
-        coord
-        for name, coord in ds.coords.items()
-        if coord.ndim == 0 and cf.holds_times(coord) and not is_reference_time(coord, str(name))
-    ]
-    # GRIB fields have the time of the analysis too; the one that is valid says so
-    stated = [coord for coord in scalars if coord.attrs.get("standard_name") == "time"]
-    return next(iter(stated or scalars), None)
 
 
 def _provenance(model: Model, options: SamplingOptions, members: int | None) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset,
     AxisError
         If one has no time dimension, or they share no time.
     """
-    dims = []
+    dims, pair = [], []
     for ds, role in ((lr, "predictors"), (hr, "labels")):
         axes = cf.find_axes(ds)
         if axes.time is None:
@@ -206,8 +206,10 @@ def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset,
                 f"the {role} have no time dimension: training needs fields at several times;"
                 " add one with ds.expand_dims if a single field is meant."
             )
-        cf.check_time(ds, axes)
+        pair.append(cf.at_valid_times(ds, axes.time))
+        cf.check_time(pair[-1], axes.time)
         dims.append(axes.time)
+    lr, hr = pair
     ours, theirs = lr.indexes[dims[0]], hr.indexes[dims[1]]
     same_kind = type(ours) is type(theirs)
     shared = ours.intersection(theirs) if same_kind else ours[:0]

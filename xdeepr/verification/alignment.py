@@ -96,12 +96,11 @@ def standard_field(da: xr.DataArray, role: str) -> Field:
         If an axis is missing or unsorted, or there is a dimension that no axis explains.
     """
     axes = cf.find_axes(da)
-    cf.check_time(da, axes)
-    if axes.time is None:
-        scalar = _scalar_time(da)
-        if scalar is not None:
-            da = da.expand_dims(scalar)
-            axes = Axes(y=axes.y, x=axes.x, time=scalar)
+    da = cf.at_valid_times(da, axes.time)
+    cf.check_time(da, axes.time)
+    if axes.time is None and (single := cf.valid_time(da, None)) is not None:
+        da = da.assign_coords({single.name: single}).expand_dims(single.name)
+        axes = Axes(y=axes.y, x=axes.x, time=str(single.name))
     grid = grid_of(da)
     others = [str(d) for d in da.dims if d not in (axes.time, axes.y, axes.x)]
     members = [d for d in others if _is_member_dim(da, d)]
@@ -243,15 +242,6 @@ def in_bounded_blocks(data: Mapping[_Key, xr.DataArray]) -> dict[_Key, xr.DataAr
         key: da.chunk({**same, REALIZATION: -1} if REALIZATION in da.dims else same)
         for key, da in data.items()
     }
-
-
-def _scalar_time(da: xr.DataArray) -> str | None:
-    """Name of a scalar time coordinate (a file that holds a single time), if there is one."""
-    for name, coordinate in da.coords.items():
-        is_time = coordinate.attrs.get("standard_name") == "time" or name == "time"
-        if coordinate.ndim == 0 and is_time:
-            return str(name)
-    return None
 
 
 def _is_member_dim(da: xr.DataArray, dim: str) -> bool:

@@ -55,6 +55,7 @@ def interpolate_predictor(
     field = counterpart(predictor, like, "predictor")
     factor, _ = relate(grid_of(field), grid)
     time = cf.find_axes(field).time
+    field = cf.at_valid_times(field, time)
     if times is not None and time is not None:
         wanted = field.indexes[time].isin(times.indexes[str(times.name)])
         field = field.isel({time: wanted})

@@ -109,7 +109,7 @@ def at_times(ds: xr.Dataset, period: Period, role: str) -> xr.Dataset:
     axes = cf.find_axes(ds)
     if axes.time is None:
         raise AxisError(f"{role}: the fields have no time axis, so no period can be chosen.")
-    cf.check_time(ds, axes)
+    cf.check_time(ds, axes.time)
     cut = ds.sel({axes.time: slice(period.start, period.end)})
     stamps = cut[axes.time].dt
     pairs = zip(stamps.year.values, stamps.month.values, strict=True)
