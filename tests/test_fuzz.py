@@ -215,7 +215,7 @@ def test_deepr_diffusion(data, diffusion):
 @fuzz(60)
 @given(data=st.data())
 def test_deepr_scheduler(data):
-    from xdeepr.deepr_compat.checkpoints.schedulers import read_diffusion
+    from xdeepr.deepr_compat.schedulers import read_diffusion
 
     ours(read_diffusion, data.draw(spoiled(DDIM)))
 

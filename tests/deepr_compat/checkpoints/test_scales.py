@@ -65,11 +65,17 @@ def test_numbers_for_each_cell_begin_in_the_north(method, months):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"features": entry(1, 1)}, "lacks 'label'"),
-        ({**both(1.0, 1.0), "extra": 1}, "the key 'extra'"),
-        ({**both(1.0, 1.0), "label": 3}, "'label' is 3"),
-        (both(1.0, 1.0, method="min-max"), "scaled 'min-max'.*domain-wise, pixel-wise"),
-        (both(1.0, 1.0, period="hourly"), "and 'hourly'"),
+        ({"features": entry(1, 1)}, "label: missing"),
+        ({**both(1.0, 1.0), "extra": 1}, "extra: unknown key"),
+        ({**both(1.0, 1.0), "label": 3}, "label: give keys and values, not 3"),
+        (
+            both(1.0, 1.0, method="min-max"),
+            r"features\.method: should be 'domain-wise', 'pixel-wise'",
+        ),
+        (
+            both(1.0, 1.0, period="hourly"),
+            r"label\.time-agg: should be 'monthly' \(given: 'hourly'",
+        ),
         (both([1.0] * 11, [1.0] * 11), r"shape \(11,\).*12 for the months.*4 × 5"),
         (both([1.0] * 12, 1.0), "the same"),
         (both("warm", 1.0), r"features\.average is not made of numbers"),
@@ -78,7 +84,7 @@ def test_numbers_for_each_cell_begin_in_the_north(method, months):
         (both(1.0, -1.0), "greater than 0"),
         (both(float("inf"), 1.0), "finite"),
         (both(None, 1.0), "finite|not made of numbers"),
-        ({"features": {}, "label": {}}, "lacks 'average'"),
+        ({"features": {}, "label": {}}, r"features\.average: missing"),
     ],
 )
 def test_scales_that_are_wrong(data, words):

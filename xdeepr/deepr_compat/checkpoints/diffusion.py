@@ -5,19 +5,21 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, single, unscaled
-from xdeepr.deepr_compat.checkpoints.configs import check_keys, size, whole_number
 from xdeepr.deepr_compat.checkpoints.given import Given
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.checkpoints.places import Place, find_place
 from xdeepr.deepr_compat.checkpoints.reading import check_size, load_weights, unet_name
-from xdeepr.deepr_compat.checkpoints.schedulers import read_diffusion
+from xdeepr.deepr_compat.schedulers import read_diffusion
+from xdeepr.deepr_compat.untrusted import Section, validated
 from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
+from xdeepr.models.card_checks import MOST_CELLS
 from xdeepr.networks.bounded import bounded
 from xdeepr.networks.published_unet import PublishedUNet
 from xdeepr.normalization import Normalization
@@ -25,7 +27,13 @@ from xdeepr.normalization import Normalization
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
 
-_MOST_LEVELS, _MOST_LAYERS = 8, 16
+Cells = Annotated[int, Field(strict=True, ge=1, le=MOST_CELLS)]
+Size = Annotated[
+    tuple[Cells, Cells],
+    BeforeValidator(lambda size: (size, size) if isinstance(size, int) else size),
+]
+Channels = Annotated[int, Field(strict=True, ge=1, le=256)]
+Width = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
 def diffusion_model(layout: Layout, base: Layout | None, given: Given, name: str) -> Downscaler:
@@ -54,7 +62,8 @@ def diffusion_model(layout: Layout, base: Layout | None, given: Given, name: str
     from xdeepr.models.downscaler import Downscaler
 
     config = checked_config(layout)
-    hr_shape = size(config, "sample_size", layout.file)
+    size = config["sample_size"]
+    hr_shape = (size, size) if isinstance(size, int) else tuple(size)
     _require(layout, given, config)
     predictors = given.quantities(_conditions(config, layout.file))
     place = find_place(
@@ -87,6 +96,17 @@ def diffusion_model(layout: Layout, base: Layout | None, given: Given, name: str
     return Downscaler(card, network, covariate_arrays=_coordinates(place), parts=parts)
 
 
+class _Config(BaseModel):
+    """Sizes of a ``UNet2DModel``; its other keywords are diffusers' business."""
+
+    sample_size: Size
+    in_channels: Channels
+    out_channels: Channels
+    block_out_channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
+    layers_per_block: Annotated[int, Field(strict=True, ge=1, le=16)] = 2
+    num_class_embeds: Width | None = None
+
+
 def checked_config(layout: Layout) -> dict[str, Any]:
     """Return the keywords of the ``UNet2DModel``, checked.
 
@@ -97,25 +117,14 @@ def checked_config(layout: Layout) -> dict[str, Any]:
     """
     from diffusers import UNet2DModel
 
-    file = layout.file
     config = {k: v for k, v in layout.config.items() if not k.startswith("_")}
-    known = set(inspect.signature(UNet2DModel.__init__).parameters) - {"self"}
-    required = ("sample_size", "in_channels", "out_channels", "block_out_channels")
-    check_keys(config, file, required=required, optional=known)
-    for key in ("in_channels", "out_channels"):
-        whole_number(config, key, file, most=256)
-    widths = config["block_out_channels"]
-    if not isinstance(widths, list) or not 1 <= len(widths) <= _MOST_LEVELS:
-        raise CheckpointError(
-            f"{file}: block_out_channels is {widths!r}, where 1 to {_MOST_LEVELS} widths are"
-            " needed."
-        )
-    for width in widths:
-        whole_number({"block_out_channels": width}, "block_out_channels", file)
-    if "layers_per_block" in config:
-        whole_number(config, "layers_per_block", file, most=_MOST_LAYERS)
-    if config.get("num_class_embeds") is not None:
-        whole_number(config, "num_class_embeds", file)
+    others: dict[str, Any] = {
+        key: (Any, None)
+        for key in inspect.signature(UNet2DModel.__init__).parameters
+        if key not in ("self", *_Config.model_fields)
+    }
+    known = create_model("UNet2DModel", __base__=(_Config, Section), **others)
+    validated(known, config, layout.file)
     return config
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xdeepr.deepr_compat.checkpoints.configs import AGAIN, read_json
+from xdeepr.deepr_compat.untrusted import AGAIN, Section, read_json, validated
 from xdeepr.errors import CheckpointError
 
 Kind = Literal["conv-swin2sr", "conv-baseline", "diffusion"]
@@ -138,6 +138,14 @@ def _kind(config: Mapping[str, Any], file: Path) -> Kind:
     )
 
 
+class _Index(Section):
+    """The parts of a pipeline."""
+
+    unet: Any
+    scheduler: Any
+    obs_model: Any = None
+
+
 def _pipeline(folder: Path) -> Layout:
     """Return the files of a folder that a diffusers pipeline was saved to."""
     file = folder / INDEX
@@ -147,12 +155,7 @@ def _pipeline(folder: Path) -> Layout:
         raise CheckpointError(
             f"{file} is of the pipeline {name!r}: xdeepr reads only DeepR's own, {PIPELINE}."
         )
-    unknown = sorted(set(index) - {"unet", "scheduler", "obs_model"})
-    if unknown:
-        raise CheckpointError(
-            f"{file} has the part {unknown[0]!r}, which xdeepr does not know: the pipeline does"
-            " something that xdeepr would leave out."
-        )
+    validated(_Index, index, file)
     unet = _model(folder / "unet", scale=None, scheduler=None)
     if unet.kind != "diffusion":
         raise CheckpointError(f"{unet.file} is no UNet2DModel, which {PIPELINE} needs: {AGAIN}.")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xdeepr.deepr_compat.checkpoints.configs import AGAIN
+from xdeepr.deepr_compat.untrusted import AGAIN
 from xdeepr.errors import CheckpointError
 
 if TYPE_CHECKING:

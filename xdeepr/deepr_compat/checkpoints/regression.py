@@ -10,15 +10,15 @@ import numpy as np
 
 from xdeepr import cf
 from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, single, unscaled
-from xdeepr.deepr_compat.checkpoints.configs import AGAIN, MOST_CELLS
 from xdeepr.deepr_compat.checkpoints.given import Given
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.checkpoints.places import Place, find_place
 from xdeepr.deepr_compat.checkpoints.reading import load_weights
+from xdeepr.deepr_compat.untrusted import AGAIN
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.inputs.covariates import covariates_on, describe_covariates
 from xdeepr.inputs.quantities import Quantity
-from xdeepr.models.card_checks import FACTORS
+from xdeepr.models.card_checks import FACTORS, MOST_CELLS
 from xdeepr.networks.bounded import MOST_WINDOW, bounded
 from xdeepr.networks.registry import network_class
 from xdeepr.normalization import Normalization

@@ -6,18 +6,33 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from xdeepr.deepr_compat.checkpoints.configs import check_keys, read_json
+from xdeepr.deepr_compat.untrusted import Section, read_json, validated
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.normalization import Normalization
 
-METHODS = ("domain-wise", "pixel-wise", "landmask-wise")
-"""Methods that DeepR knew."""
+Method = Literal["domain-wise", "pixel-wise", "landmask-wise"]
+"""Which cells share a mean and a deviation, as DeepR called it."""
 
-_KEYS = ("method", "time-agg", "average", "standard_deviation")
+
+class _Part(Section):
+    """Means and deviations of predictors or target."""
+
+    method: Method
+    period: Literal["monthly"] = Field(alias="time-agg")
+    average: Any
+    standard_deviation: Any
+
+
+class _File(Section):
+    """The whole file."""
+
+    features: _Part
+    label: _Part
 
 
 @dataclass(frozen=True)
@@ -63,53 +78,44 @@ def read_scale(
         If a key, a number or a shape is wrong.
     """
     if isinstance(source, Mapping):
-        data, file = dict(source), Path("scale=")
+        data, where = source, "scale="
     else:
-        file = Path(source)
-        data = read_json(file)
-    check_keys(data, file, required=("features", "label"))
+        data, where = read_json(Path(source)), str(source)
+    file = validated(_File, data, where)
     return Scale(
-        _normalization(data["features"], "features", file, lr_shape),
-        _normalization(data["label"], "label", file, hr_shape),
+        _normalization(file.features, f"{where}: features", lr_shape),
+        _normalization(file.label, f"{where}: label", hr_shape),
     )
 
 
-def _normalization(entry: Any, role: str, file: Path, shape: tuple[int, int]) -> Normalization:
-    """Return the normalization of one entry of the file."""
-    if not isinstance(entry, Mapping):
-        raise CheckpointError(f"{file}: {role!r} is {entry!r}, where an object is needed.")
-    check_keys(entry, file, required=_KEYS)
-    method, period = entry["method"], entry["time-agg"]
-    if method not in METHODS or period != "monthly":
-        raise CheckpointError(
-            f"{file}: {role!r} is scaled {method!r} and {period!r}: xdeepr reads"
-            f" {', '.join(METHODS)}, each 'monthly', as DeepR wrote them."
-        )
-    mean, std = (_array(entry[key], f"{role}.{key}", file, shape) for key in _KEYS[2:])
+def _normalization(part: _Part, where: str, shape: tuple[int, int]) -> Normalization:
+    """Return the normalization of one part of the file."""
+    mean = _array(part.average, f"{where}.average", shape)
+    std = _array(part.standard_deviation, f"{where}.standard_deviation", shape)
     if mean.shape != std.shape:
         raise CheckpointError(
-            f"{file}: average and standard_deviation of {role!r} have the shapes {mean.shape} and"
+            f"{where}: average and standard_deviation have the shapes {mean.shape} and"
             f" {std.shape}: they need the same."
         )
     by_cell = mean.shape[2] > 1 or mean.shape[3] > 1
     try:
-        return Normalization(mean, std, method if by_cell else "domain-wise")
+        return Normalization(mean, std, part.method if by_cell else "domain-wise")
     except OptionError as error:
-        raise CheckpointError(f"{file}: {role!r}: {error}") from None
+        raise CheckpointError(f"{where}: {error}") from None
 
 
-def _array(value: Any, what: str, file: Path, shape: tuple[int, int]) -> np.ndarray:
+def _array(value: Any, where: str, shape: tuple[int, int]) -> np.ndarray:
     """Return numbers as (months, 1, y, x) with ascending rows."""
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"{file}: {what} is not made of numbers ({error}).") from None
+        raise CheckpointError(f"{where} is not made of numbers ({error}).") from None
     if array.shape in ((), (1,), (12,)):
         return array.reshape(-1, 1, 1, 1)
     if array.shape in (shape, (12, *shape)):
         cells = array.reshape(-1, 1, *shape)
         return np.ascontiguousarray(cells[..., ::-1, :])
     raise CheckpointError(
-        f"{file}: {what} has the shape {array.shape}: one number, 12 for the months, or the same"
+        f"{where} has the shape {array.shape}: one number, 12 for the months, or the same"
         f" for each of {shape[0]} × {shape[1]} grid cells are needed."
     )

@@ -1,0 +1,279 @@
+"""A scheduler of diffusers as noise levels, parametrization and solver: of folders and YAML."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import typing
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from xdeepr.checks import one_of
+from xdeepr.deepr_compat.untrusted import read_json, validated
+from xdeepr.errors import CheckpointError, OptionError, XdeeprError
+from xdeepr.models.card import Diffusion
+from xdeepr.sampling.diffusers_table import SOLVERS
+from xdeepr.sampling.samplers import Sampler
+from xdeepr.sampling.schedules import KEYWORDS, as_schedule
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+"""What a network on discrete timesteps can be trained to predict."""
+
+INFINITE = ("lambda_min_clipped",)
+"""Options that diffusers writes as ``-Infinity``."""
+
+_TABLE = ("cumulative", "scaled", "exploding")
+"""Forms of solvers with a table of betas (:data:`xdeepr.sampling.diffusers_table.Form`). For others
+the network is trained as Karras et al. (2022) do it."""
+
+_EDM_FIELDS = ("sigma_min", "sigma_max", "sigma_data")
+
+_CLIPPING = {
+    "clip_sample_range": "clip_sample",
+    "dynamic_thresholding_ratio": "thresholding",
+    "sample_max_value": "thresholding",
+}
+"""Option -> the one without which it has no effect."""
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """What a scheduler of diffusers says of training and sampling.
+
+    Parameters
+    ----------
+    name : str
+        Class of diffusers.
+    prediction : str
+        What the network predicts, as in :class:`~xdeepr.models.card.Diffusion`.
+    schedule : mapping
+        Keywords of the discrete noise levels; empty with "edm".
+    options : mapping
+        Of the solver.
+    levels : mapping
+        ``sigma_min``, ``sigma_max`` and ``sigma_data``, where the scheduler states them.
+    softened : bool
+        Whether the last level is kept just below pure noise, for a network that predicts the noise.
+    """
+
+    name: str
+    prediction: str
+    schedule: Mapping[str, Any]
+    options: Mapping[str, Any]
+    levels: Mapping[str, float] = field(default_factory=dict)
+    softened: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of :class:`~xdeepr.models.card.Diffusion` that it states."""
+        stated = {"schedule": dict(self.schedule)} if self.prediction != "edm" else {}
+        return {
+            **self.levels,
+            "prediction": self.prediction,
+            **stated,
+            "sampler": self.name,
+            "sampler_options": dict(self.options),
+            "steps": Sampler(self.name).levels,
+        }
+
+
+def read_diffusion(source: str | os.PathLike[str] | Mapping[str, Any]) -> Diffusion:
+    """Return the card's part on noise levels for the scheduler of a folder.
+
+    Parameters
+    ----------
+    source : path-like or mapping
+        The ``scheduler_config.json``, or what it holds. What it does not state is as in diffusers.
+
+    Returns
+    -------
+    Diffusion
+        With the levels the network was trained on, and as default solver the scheduler itself,
+        with its own options.
+
+    Raises
+    ------
+    CheckpointError
+        If the scheduler is not one that xdeepr uses, or a key or value is wrong.
+    """
+    if isinstance(source, Mapping):
+        config, where = dict(source), "scheduler="
+    else:
+        config, where = read_json(Path(source), infinite=INFINITE), str(source)
+    name = config.get("_class_name")
+    if not isinstance(name, str):
+        raise CheckpointError(f"{where} does not say which scheduler it is of (_class_name).")
+    in_a_table = name in SOLVERS and SOLVERS[name].form in _TABLE
+    if not in_a_table or "snr_shift_scale" in keywords(name):  # which moves the levels
+        raise CheckpointError(
+            f"{where} is of the scheduler {name!r}, whose noise levels are not a table of betas:"
+            " give those the network was trained on as scheduler=, a mapping or the file of"
+            " another scheduler, such as DDPMScheduler."
+        )
+    config = {k: v for k, v in config.items() if not k.startswith("_")}
+    passed_over = _of_relatives() - set(
+        keywords(name)
+    )  # kept by diffusers when the class is changed
+    config = {k: v for k, v in config.items() if k not in passed_over}
+    scheduler = read_scheduler(name, config, where, complete=True, error=CheckpointError)
+    levels = as_schedule(scheduler.schedule)
+    return Diffusion(
+        **{**scheduler.fields(), "sigma_min": levels.sigma_min, "sigma_max": levels.sigma_max}
+    )
+
+
+def read_scheduler(
+    name: str,
+    stated: Mapping[str, Any],
+    where: str,
+    *,
+    complete: bool = False,
+    error: type[XdeeprError] = OptionError,
+) -> Scheduler:
+    """Return what the keywords of a scheduler say.
+
+    Parameters
+    ----------
+    name : str
+        A class of :data:`~xdeepr.sampling.diffusers_table.SOLVERS`.
+    stated : mapping
+        Its keywords; those of its ``step`` and of a discrete schedule may be among them.
+    where : str
+        File or section, for messages.
+    complete : bool, default: False
+        Whether what is not stated is as in diffusers, also where xdeepr has another default. The
+        table of betas is completed so in any case: training and sampling must agree about it.
+    error : type of XdeeprError
+        What to raise.
+
+    Raises
+    ------
+    XdeeprError
+        For an unknown keyword, with the nearest one, and for a value that is wrong.
+    """
+    defaults = keywords(name)
+    unusual = {k: v for k, v in stated.items() if k not in defaults or not _same(v, defaults[k])}
+    validated(_section(name), unusual, where, error=error, cure="")
+    options = {k: v for k, v in stated.items() if k not in (*KEYWORDS, "prediction_type")}
+    if SOLVERS[name].form not in _TABLE:
+        levels = {key: options.pop(key) for key in _EDM_FIELDS if key in options}
+        return Scheduler(name, "edm", {}, _checked(name, options, where, error), levels)
+    if complete:
+        options = _as_in_diffusers(name, {**defaults, **options}, options)
+    elif "timestep_spacing" in options and "use_karras_sigmas" in defaults:
+        # xdeepr's default of True would put its own levels in place of the spacing asked for
+        options.setdefault("use_karras_sigmas", False)
+    full = {**defaults, **stated}
+    try:
+        prediction = one_of("prediction_type", full.get("prediction_type", "epsilon"), PREDICTIONS)
+        schedule, softened = _schedule(full, prediction)
+    except (OptionError, TypeError, ArithmeticError, ValueError) as cause:  # of the wrong kind
+        raise error(f"{where}: {cause}") from None
+    options = _checked(name, options, where, error)
+    return Scheduler(name, prediction, schedule, options, softened=softened)
+
+
+def _as_in_diffusers(
+    name: str, full: Mapping[str, Any], stated: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options with which a solver here does what diffusers does.
+
+    Left out is what has no effect, and cutting off where it is off here too.
+    """
+    defaults, ours = keywords(name), SOLVERS[name].defaults
+    options = {}
+    for key, value in full.items():
+        if key in (*KEYWORDS, "prediction_type"):
+            continue
+        switch = _CLIPPING.get(key)
+        cuts = switch is not None or key in _CLIPPING.values()
+        differs = not _same(value, ours.get(key, defaults.get(key)))
+        if switch is not None and not full.get(switch):
+            continue
+        if differs or (key in stated and not cuts and key not in INFINITE):
+            options[key] = value
+    if "use_karras_sigmas" in defaults:
+        options.setdefault("use_karras_sigmas", defaults["use_karras_sigmas"])
+    return options
+
+
+def _schedule(full: Mapping[str, Any], prediction: str) -> tuple[dict[str, Any], bool]:
+    """Return the levels in keywords of a discrete schedule, and whether the last was softened.
+
+    DeepR's own configuration combines "epsilon" with a last level of pure noise, of which such a
+    network says nothing. The levels are then given as numbers, the last of them the nearly pure
+    noise that diffusers puts in its place.
+    """
+    schedule = {k: full[k] for k in KEYWORDS if full.get(k) not in (None, False)}
+    if "trained_betas" in schedule:
+        for key in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"):
+            schedule.pop(key, None)
+    levels = as_schedule(schedule)
+    if prediction == "epsilon" and levels.zero_snr:
+        return {"trained_betas": levels.betas.tolist()}, True
+    return schedule, False
+
+
+def _checked(
+    name: str, options: dict[str, Any], where: str, error: type[XdeeprError]
+) -> dict[str, Any]:
+    """Return the options of a solver if it takes them."""
+    for key, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise error(f"{where}: {key} is {value}, where a finite number is needed.")
+    try:
+        Sampler(name, None, options)
+    except OptionError as cause:
+        raise error(f"{where}: {cause}") from None
+    return options
+
+
+@cache
+def keywords(name: str) -> Mapping[str, Any]:
+    """Return the keywords of a scheduler of diffusers and their defaults.
+
+    Parameters
+    ----------
+    name : str
+        Class of diffusers.
+    """
+    parameters = inspect.signature(_class(name).__init__).parameters.values()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return {p.name: p.default for p in named if p.name != "self"}
+
+
+@cache
+def _section(name: str) -> type[BaseModel]:
+    """Return a section that has the keywords of a scheduler, with the kinds that diffusers states.
+
+    The betas and the prediction are left to those who know more values than diffusers.
+    """
+    cls = _class(name)
+    kinds = {**typing.get_type_hints(cls.step), **typing.get_type_hints(cls.__init__)}
+    free: Collection[str] = (*KEYWORDS, "prediction_type")
+    known = {*keywords(name), *SOLVERS[name].step_options, *free}
+    fields: dict[str, Any] = {
+        key: (Any if key in free else kinds.get(key, Any), None) for key in known
+    }
+    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    return create_model(name, __config__=config, **fields)
+
+
+def _class(name: str) -> Any:
+    return getattr(import_module("diffusers"), name)
+
+
+def _of_relatives() -> set[str]:
+    relatives = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
+    return {key for name in relatives for key in keywords(name)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of one kind: true is not 1."""
+    return one is other or (type(one) is type(other) and one == other)
