@@ -69,7 +69,7 @@ def untrained(tile: tuple[int, int], network_name: str = "unet2d") -> Any:
     from xdeepr.models.card import Card, Diffusion
     from xdeepr.models.downscaler import Downscaler
     from xdeepr.networks import build
-    from xdeepr.normalization import Normalization
+    from xdeepr.normalization import Affine
 
     torch.manual_seed(0)
     config = {"in_channels": 8, "out_channels": 1}
@@ -90,9 +90,9 @@ def untrained(tile: tuple[int, int], network_name: str = "unet2d") -> Any:
         network={"name": network_name, "config": config},
         diffusion=Diffusion(),
         normalization={
-            "predictors": Normalization((285.0,), (8.0,)),
-            "target": Normalization((0.0,), (1.0,)),
-            "covariates": Normalization((0.5, 0.5), (0.3, 0.3)),
+            "predictors": Affine((285.0,), (8.0,)),
+            "target": Affine((0.0,), (1.0,)),
+            "covariates": Affine((0.5, 0.5), (0.3, 0.3)),
         },
     )
     known = {"values": np.empty((2, 0, 0)), "y": np.empty(0), "x": np.empty(0)}

@@ -17,7 +17,7 @@ from xdeepr.grids import grid_of
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card import Card, Diffusion
 from xdeepr.models.stored_arrays import CARD
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 
 FACTOR = 4
 NETWORK = {"in_channels": 6, "out_channels": 1, "block_out_channels": [8, 8],
@@ -48,9 +48,9 @@ def small_checkpoint(folder: Path) -> Path:
         network={"name": "unet2d", "config": {**NETWORK, "in_channels": 5}},
         diffusion=Diffusion(),
         normalization={
-            "predictors": Normalization((285.0,), (5.0,)),
-            "target": Normalization(0 * cells, cells, "pixel-wise"),
-            "covariates": Normalization((300.0,), (400.0,)),
+            "predictors": Affine((285.0,), (5.0,)),
+            "target": Affine(0 * cells, cells, "pixel-wise"),
+            "covariates": Affine((300.0,), (400.0,)),
         },
         training={"period": ["2020-01-01", "2020-02-01"], "times": 3, "domain": "here", "steps": 1,
                   "months": [1, 2], "predictor_range": [[270.0, 300.0]]},

@@ -12,7 +12,7 @@ from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card import Card, Diffusion
 from xdeepr.models.card_json import read_card
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def card() -> Card:
         network={"name": "unet2d", "config": {"in_channels": 5, "out_channels": 1}},
         diffusion=Diffusion(),
         normalization={
-            key: Normalization((0.1,), (2.5,)) for key in ("predictors", "target", "covariates")
+            key: Affine((0.1,), (2.5,)) for key in ("predictors", "target", "covariates")
         },
         training={"period": ["2022-05-01", "2022-06-06"]},
         versions={"xdeepr": "0.1.0"},
@@ -47,7 +47,7 @@ def test_round_trip(card):
 
 
 def test_large_normalizations_are_kept_beside_the_text(card):
-    cells = Normalization(np.arange(5000.0).reshape(1, 1, 50, 100), np.ones((1, 1, 50, 100)),
+    cells = Affine(np.arange(5000.0).reshape(1, 1, 50, 100), np.ones((1, 1, 50, 100)),
                           "pixel-wise")  # fmt: skip
     large = dataclasses.replace(card, normalization={**card.normalization, "target": cells})
     assert set(large.tensors()) == {"target/mean", "target/std"}

@@ -1,4 +1,4 @@
-"""Normalization: fitted to data however they come, and its inverse."""
+"""Affine: fitted to data however they come, and its inverse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdeepr.errors import GridError, MissingValuesError, OptionError
-from xdeepr.normalization import METHODS, Moments, Normalization, field_statistics
+from xdeepr.normalization import METHODS, Affine, Moments, field_statistics
 from xdeepr.normalization import moments as moments_module
 
 FITTED = [method for method in METHODS if method != "instance"]
@@ -72,7 +72,7 @@ def test_fit_finds_mean_and_deviation(fields, months, land, by_month, center):
         those = fields if month is None else fields[months == month]
         at = 0 if month is None else month - 1
         fit = {
-            method: Normalization.fit(
+            method: Affine.fit(
                 fields, months=months, by_month=by_month, method=method, land=land, center=center
             )
             for method in FITTED
@@ -99,7 +99,7 @@ def test_fit_finds_mean_and_deviation(fields, months, land, by_month, center):
 @pytest.mark.parametrize("by_month", [False, True])
 def test_fitted_data_has_mean_zero_and_deviation_one(fields, months, land, method, by_month):
     months = np.where(months > 6, 7, 1)  # enough times in each month for each cell
-    fit = Normalization.fit(fields, months=months, by_month=by_month, method=method, land=land)
+    fit = Affine.fit(fields, months=months, by_month=by_month, method=method, land=land)
     scaled = fit.apply(fields, **told(fields, months)).astype(float)
     for month in (1, 7) if by_month else (None,):
         those = scaled if month is None else scaled[months == month]
@@ -115,7 +115,7 @@ def test_fitted_data_has_mean_zero_and_deviation_one(fields, months, land, metho
 
 
 def test_without_centre_the_data_are_only_scaled(fields):
-    fit = Normalization.fit(fields - 280, center=False)
+    fit = Affine.fit(fields - 280, center=False)
     assert (fit.mean == 0).all()
     scaled = fit.apply(fields - 280).astype(float)
     np.testing.assert_allclose((scaled**2).mean(axis=(0, 2, 3)), 1, rtol=1e-5)
@@ -128,7 +128,7 @@ def test_a_small_deviation_survives_a_large_mean(rng, offset):
     exact = values.astype(np.float64)
     expected = np.sqrt(((exact - exact.mean()) ** 2).mean())
     for data in (values, da.from_array(values, chunks=(7, 1, 13, 40))):
-        found = Normalization.fit(data)
+        found = Affine.fit(data)
         assert found.std[0, 0, 0, 0] == pytest.approx(expected, rel=1e-9)
         assert found.mean[0, 0, 0, 0] == pytest.approx(exact.mean(), rel=1e-13)
 
@@ -136,7 +136,7 @@ def test_a_small_deviation_survives_a_large_mean(rng, offset):
 # --- data in parts -------------------------------------------------------------------------------
 
 
-def assert_same(a: Normalization, b: Normalization) -> None:
+def assert_same(a: Affine, b: Affine) -> None:
     assert a.method == b.method
     np.testing.assert_allclose(a.mean, b.mean, rtol=1e-12)
     np.testing.assert_allclose(a.std, b.std, rtol=1e-9)
@@ -147,10 +147,10 @@ def assert_same(a: Normalization, b: Normalization) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_chunked_and_incremental_equal_whole(gaps, months, land, method, by_month, center):
     how = {"by_month": by_month, "method": method, "land": land}
-    whole = Normalization.fit(gaps, months=months, center=center, **how)
+    whole = Affine.fit(gaps, months=months, center=center, **how)
     for chunks in ((60, 2, 7, 9), (7, 1, 3, 4), (1, 2, 7, 9)):
         lazy = da.from_array(gaps, chunks=chunks)
-        assert_same(Normalization.fit(lazy, months=months, center=center, **how), whole)
+        assert_same(Affine.fit(lazy, months=months, center=center, **how), whole)
     if method == "instance":
         return
     batches, halves = Moments(**how), [Moments(**how), Moments(**how)]
@@ -160,7 +160,7 @@ def test_chunked_and_incremental_equal_whole(gaps, months, land, method, by_mont
         halves[first % 2].update(gaps[part], months[part])
     halves[0].merge(halves[1])
     for moments in (batches, halves[0]):
-        assert_same(Normalization.from_moments(moments, center=center), whole)
+        assert_same(Affine.from_moments(moments, center=center), whole)
 
 
 @settings(deadline=None)
@@ -174,16 +174,16 @@ def test_any_cut_gives_the_same(cuts, seed, by_month):
         parts = Moments(by_month=by_month, method=method)
         for part in np.split(np.arange(30), sorted(cuts)):
             parts.update(values[part], months[part])
-        whole = Normalization.fit(values, months=months, by_month=by_month, method=method)
-        ours = Normalization.from_moments(parts)
+        whole = Affine.fit(values, months=months, by_month=by_month, method=method)
+        ours = Affine.from_moments(parts)
         np.testing.assert_allclose(ours.mean, whole.mean, rtol=1e-12)
         np.testing.assert_allclose(ours.std, whole.std, rtol=1e-6)
 
 
 def test_slabs_equal_whole(fields, months, monkeypatch):
-    whole = Normalization.fit(fields, months=months, by_month=True, method="pixel-wise")
+    whole = Affine.fit(fields, months=months, by_month=True, method="pixel-wise")
     monkeypatch.setattr(moments_module, "_SLAB", 300)
-    assert_same(Normalization.fit(fields, months=months, by_month=True, method="pixel-wise"), whole)
+    assert_same(Affine.fit(fields, months=months, by_month=True, method="pixel-wise"), whole)
 
 
 def test_each_chunk_is_read_once(fields, months, land):
@@ -198,7 +198,7 @@ def test_each_chunk_is_read_once(fields, months, land):
     for method in FITTED:
         seen.clear()
         with dask.config.set(scheduler="synchronous"):
-            Normalization.fit(lazy, months=months, by_month=True, method=method, land=land)
+            Affine.fit(lazy, months=months, by_month=True, method=method, land=land)
         assert sorted(seen) == sorted(np.ndindex(lazy.numblocks))
 
 
@@ -225,7 +225,7 @@ def test_update_says_what_does_not_fit(fields, land):
 def test_a_constant_channel_is_only_shifted():
     constant = np.full((4, 1, 5, 5), 0.3, np.float32)
     for method in ("domain-wise", "pixel-wise"):
-        normalization = Normalization.fit(constant, method=method)
+        normalization = Affine.fit(constant, method=method)
         assert (normalization.std == 1).all()
         scaled = normalization.apply(constant, window=(slice(0, 5), slice(0, 5)))
         np.testing.assert_allclose(scaled, 0, atol=1e-6)
@@ -234,47 +234,47 @@ def test_a_constant_channel_is_only_shifted():
 def test_rounding_is_no_variance(rng):
     """A constant that float32 rounds to and fro."""
     wobble = np.nextafter(np.float32(288.15), np.float32(rng.choice([0, 999], (9, 1, 4, 4))))
-    assert (Normalization.fit(wobble).std == 1).all()
+    assert (Affine.fit(wobble).std == 1).all()
     assert (field_statistics(wobble)[:, 1] == 1).all()
 
 
 def test_a_constant_cell_gets_deviation_one_alone(fields):
     fields[:, :, 3, 3] = 273
-    fit = Normalization.fit(fields, method="pixel-wise")
+    fit = Affine.fit(fields, method="pixel-wise")
     assert (fit.std[0, :, 3, 3] == 1).all()
     assert (fit.mean[0, :, 3, 3] == 273).all()
     assert (np.delete(fit.std.reshape(2, 63), 3 * 9 + 3, axis=1) != 1).all()
 
 
 def test_scaling_zeros_leaves_zeros():
-    fit = Normalization.fit(np.zeros((3, 2, 4, 4)), center=False)
+    fit = Affine.fit(np.zeros((3, 2, 4, 4)), center=False)
     assert (fit.std == 1).all()
     assert (fit.mean == 0).all()
 
 
 def test_nan_is_left_out(gaps, fields):
-    fit = Normalization.fit(gaps)
+    fit = Affine.fit(gaps)
     np.testing.assert_allclose(fit.mean[0, :, 0, 0], np.nanmean(gaps.astype(float), (0, 2, 3)))
     np.testing.assert_allclose(fit.std[0, :, 0, 0], np.nanstd(gaps.astype(float), (0, 2, 3)))
-    cells = Normalization.fit(gaps, method="pixel-wise")
+    cells = Affine.fit(gaps, method="pixel-wise")
     assert (cells.mean[0, :, 2, 3] == 0).all()
     assert (cells.std[0, :, 2, 3] == 1).all()
     with np.errstate(all="raise"):
         lazy = da.from_array(gaps, chunks=(10, 1, 2, 2))
-        assert np.isfinite(Normalization.fit(lazy, method="pixel-wise").std).all()
+        assert np.isfinite(Affine.fit(lazy, method="pixel-wise").std).all()
 
 
 def test_infinity_is_refused(fields):
     fields[3, 1, 2, 2] = np.inf
     for method in FITTED:
         with pytest.raises(MissingValuesError, match="channel 1"):
-            Normalization.fit(fields, method=method, land=np.ones((7, 9), bool))
+            Affine.fit(fields, method=method, land=np.ones((7, 9), bool))
 
 
 @pytest.mark.parametrize("method", ["domain-wise", "pixel-wise", "landmask-wise"])
 def test_a_new_month_takes_the_nearest(fields, land, method):
     months = np.resize([1, 4, 9], len(fields))
-    fit = Normalization.fit(fields, months=months, by_month=True, method=method, land=land)
+    fit = Affine.fit(fields, months=months, by_month=True, method=method, land=land)
     # of two equally near months the earlier one; December and November are next to January
     nearest = [1, 1, 4, 4, 4, 4, 9, 9, 9, 9, 9, 1]
     for at, month in enumerate(nearest):
@@ -285,14 +285,14 @@ def test_a_new_month_takes_the_nearest(fields, land, method):
 
 def test_equally_near_months_give_the_earlier(fields):
     months = np.resize([3, 5], len(fields))
-    fit = Normalization.fit(fields, months=months, by_month=True)
+    fit = Affine.fit(fields, months=months, by_month=True)
     assert fit.mean[3, 0, 0, 0] == fit.mean[2, 0, 0, 0]  # April as March
     assert fit.mean[9, 0, 0, 0] == fit.mean[4, 0, 0, 0]  # October, 5 months away, as May
     assert fit.mean[10, 0, 0, 0] == fit.mean[2, 0, 0, 0]  # November, 4 months before March
 
 
 def test_one_month_serves_all(fields):
-    fit = Normalization.fit(fields, months=np.full(len(fields), 8), by_month=True)
+    fit = Affine.fit(fields, months=np.full(len(fields), 8), by_month=True)
     assert (fit.mean == fit.mean[0]).all()
     assert (fit.std == fit.std[0]).all()
 
@@ -301,16 +301,16 @@ def test_a_cell_without_values_in_a_month_takes_its_own_nearest(fields):
     """Sea ice has no temperature in summer."""
     months = np.resize([2, 8], len(fields))
     fields[months == 8, :, 1, 1] = np.nan
-    fit = Normalization.fit(fields, months=months, by_month=True, method="pixel-wise")
+    fit = Affine.fit(fields, months=months, by_month=True, method="pixel-wise")
     np.testing.assert_array_equal(fit.mean[7, :, 1, 1], fit.mean[1, :, 1, 1])
     assert (fit.mean[7, :, 0, 0] != fit.mean[1, :, 0, 0]).all()
 
 
 @pytest.mark.parametrize("value", [True, False])
 def test_all_land_or_all_sea_equals_domain_wise(fields, value):
-    fit = Normalization.fit(fields, method="landmask-wise", land=np.full((7, 9), value))
+    fit = Affine.fit(fields, method="landmask-wise", land=np.full((7, 9), value))
     assert fit.pixelwise
-    whole = Normalization.fit(fields)
+    whole = Affine.fit(fields)
     np.testing.assert_allclose(fit.mean, np.broadcast_to(whole.mean, fit.mean.shape))
     np.testing.assert_allclose(fit.std, np.broadcast_to(whole.std, fit.std.shape))
 
@@ -320,11 +320,11 @@ def test_all_land_or_all_sea_equals_domain_wise(fields, value):
 def test_no_channels(method, wrap):
     """A model without covariates."""
     nothing = np.zeros((1, 0, 7, 9), np.float32)
-    fit = Normalization.fit(wrap(nothing), method=method, land=np.ones((7, 9), bool))
+    fit = Affine.fit(wrap(nothing), method=method, land=np.ones((7, 9), bool))
     assert fit.channels == 0
     told = {"window": WHOLE, "statistics": field_statistics(nothing)}
     assert fit.apply(nothing, **told).shape == nothing.shape
-    again = Normalization.from_json(json.loads(json.dumps(fit.to_json())), fit.tensors())
+    again = Affine.from_json(json.loads(json.dumps(fit.to_json())), fit.tensors())
     assert again.mean.shape == fit.mean.shape
 
 
@@ -339,7 +339,7 @@ def test_no_channels(method, wrap):
 @pytest.mark.parametrize("by_month", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_round_trip(fields, months, land, method, by_month, kind, dtype):
-    fit = Normalization.fit(fields, months=months, by_month=by_month, method=method, land=land)
+    fit = Affine.fit(fields, months=months, by_month=by_month, method=method, land=land)
     values = kind(fields.astype(dtype))
     how = told(fields, months)
     scaled = fit.apply(values, **how)
@@ -356,7 +356,7 @@ def test_round_trip(fields, months, land, method, by_month, kind, dtype):
 @pytest.mark.parametrize("by_month", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_torch_equals_numpy(fields, months, land, method, by_month):
-    fit = Normalization.fit(fields, months=months, by_month=by_month, method=method, land=land)
+    fit = Affine.fit(fields, months=months, by_month=by_month, method=method, land=land)
     how = told(fields, months)
     tensors = {**how, "statistics": torch.from_numpy(how["statistics"])}
     ours = fit.apply(torch.from_numpy(fields), **tensors)
@@ -365,13 +365,13 @@ def test_torch_equals_numpy(fields, months, land, method, by_month):
 
 def test_low_precision_is_kept(fields):
     values = torch.from_numpy(fields).to(torch.bfloat16)
-    assert Normalization.fit(fields).apply(values).dtype == torch.bfloat16
+    assert Affine.fit(fields).apply(values).dtype == torch.bfloat16
     meta = torch.empty(SHAPE, device="meta")
-    assert Normalization.fit(fields).invert(meta).device == meta.device
+    assert Affine.fit(fields).invert(meta).device == meta.device
 
 
 def test_domain_wise_needs_no_time_axis(fields):
-    fit = Normalization.fit(fields)
+    fit = Affine.fit(fields)
     np.testing.assert_array_equal(fit.apply(fields[3]), fit.apply(fields)[3])
     mean = fit.mean.ravel().astype(np.float32)[:, None, None]
     std = fit.std.ravel().astype(np.float32)[:, None, None]
@@ -382,7 +382,7 @@ def test_domain_wise_needs_no_time_axis(fields):
 @pytest.mark.parametrize("by_month", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_parts_equal_those_parts_of_the_whole(fields, months, land, method, by_month, kind):
-    fit = Normalization.fit(fields, months=months, by_month=by_month, method=method, land=land)
+    fit = Affine.fit(fields, months=months, by_month=by_month, method=method, land=land)
     how = told(fields, months)
     whole = fit.apply(kind(fields), **how)
     times, window = slice(13, 31), (slice(2, 6), slice(3, 9))
@@ -402,7 +402,7 @@ def test_parts_equal_those_parts_of_the_whole(fields, months, land, method, by_m
 @pytest.mark.parametrize("by_month", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_invert_takes_realizations(fields, months, land, method, by_month, rng):
-    fit = Normalization.fit(fields, months=months, by_month=by_month, method=method, land=land)
+    fit = Affine.fit(fields, months=months, by_month=by_month, method=method, land=land)
     how = told(fields, months)
     members = rng.standard_normal((3, *SHAPE)).astype(np.float32)
     whole = fit.invert(members, **how)
@@ -413,14 +413,14 @@ def test_invert_takes_realizations(fields, months, land, method, by_month, rng):
 def test_months_matter(fields, months):
     """The other tests would pass if all months had the same numbers."""
     fields = fields + 10 * months[:, None, None, None].astype(np.float32)
-    fit = Normalization.fit(fields, months=months, by_month=True)
+    fit = Affine.fit(fields, months=months, by_month=True)
     assert fit.by_month
     assert not fit.pixelwise
     np.testing.assert_allclose(fit.mean[11] - fit.mean[0], 110, atol=3)
 
 
 def test_window_may_be_open(fields):
-    fit = Normalization.fit(fields, method="pixel-wise")
+    fit = Affine.fit(fields, method="pixel-wise")
     np.testing.assert_array_equal(
         fit.apply(fields, window=(slice(None), slice(None, 9))), fit.apply(fields, window=WHOLE)
     )
@@ -430,14 +430,14 @@ def test_window_may_be_open(fields):
 
 
 def test_something_needed_is_missing(fields, months, land):
-    cells = Normalization.fit(fields, method="landmask-wise", land=land)
+    cells = Affine.fit(fields, method="landmask-wise", land=land)
     with pytest.raises(OptionError, match="window="):
         cells.apply(fields)
-    monthly = Normalization.fit(fields, months=months, by_month=True)
+    monthly = Affine.fit(fields, months=months, by_month=True)
     with pytest.raises(OptionError, match="months="):
         monthly.invert(fields)
     with pytest.raises(OptionError, match="statistics="):
-        Normalization.instance(2).apply(fields)
+        Affine.instance(2).apply(fields)
 
 
 @pytest.mark.parametrize(
@@ -450,19 +450,19 @@ def test_something_needed_is_missing(fields, months, land):
     ],
 )
 def test_wrong_months(fields, months, wrong, message):
-    monthly = Normalization.fit(fields, months=months, by_month=True)
+    monthly = Affine.fit(fields, months=months, by_month=True)
     with pytest.raises(OptionError, match=message):
         monthly.apply(fields, months=wrong)
     with pytest.raises(OptionError, match=message):
-        Normalization.fit(fields, months=wrong, by_month=True)
+        Affine.fit(fields, months=wrong, by_month=True)
 
 
 def test_months_and_statistics_need_a_time_axis(fields, months):
-    monthly = Normalization.fit(fields, months=months, by_month=True)
+    monthly = Affine.fit(fields, months=months, by_month=True)
     with pytest.raises(OptionError, match="no time axis"):
         monthly.apply(fields[0], months=months[:1])
     with pytest.raises(OptionError, match="no time axis"):
-        Normalization.instance(2).apply(fields[0], statistics=field_statistics(fields[:1]))
+        Affine.instance(2).apply(fields[0], statistics=field_statistics(fields[:1]))
 
 
 @pytest.mark.parametrize(
@@ -475,13 +475,13 @@ def test_months_and_statistics_need_a_time_axis(fields, months):
     ],
 )
 def test_wrong_window(fields, window):
-    cells = Normalization.fit(fields, method="pixel-wise")
+    cells = Affine.fit(fields, method="pixel-wise")
     with pytest.raises(GridError, match="fitted domain"):
         cells.apply(fields, window=window)
 
 
 def test_wrong_statistics(fields):
-    each = Normalization.instance(2)
+    each = Affine.instance(2)
     statistics = field_statistics(fields)
     with pytest.raises(OptionError, match=r"\(60, 2, 2\)"):
         each.apply(fields, statistics=statistics[:-1])
@@ -490,7 +490,7 @@ def test_wrong_statistics(fields):
 
 
 def test_wrong_values(fields):
-    fit = Normalization.fit(fields)
+    fit = Affine.fit(fields)
     with pytest.raises(OptionError, match="2 channels"):
         fit.apply(fields[:, :1])
     with pytest.raises(OptionError, match="2 channels"):
@@ -502,15 +502,15 @@ def test_wrong_values(fields):
 
 def test_wrong_ways_to_fit(fields):
     with pytest.raises(OptionError, match="domain-wise, pixel-wise, landmask-wise"):
-        Normalization.fit(fields, method="field-wise")
+        Affine.fit(fields, method="field-wise")
     with pytest.raises(OptionError, match="not fitted"):
         Moments(method="instance")
     with pytest.raises(OptionError, match="mask as covariate"):
-        Normalization.fit(fields, method="landmask-wise")
+        Affine.fit(fields, method="landmask-wise")
     with pytest.raises(OptionError, match=r"> 0\.5"):
-        Normalization.fit(fields, method="landmask-wise", land=np.ones((7, 9)))
+        Affine.fit(fields, method="landmask-wise", land=np.ones((7, 9)))
     with pytest.raises(GridError, match=r"\(9, 7\)"):
-        Normalization.fit(fields, method="landmask-wise", land=np.ones((9, 7), bool))
+        Affine.fit(fields, method="landmask-wise", land=np.ones((9, 7), bool))
 
 
 @pytest.mark.parametrize(
@@ -522,12 +522,12 @@ def test_wrong_ways_to_fit(fields):
         (np.zeros((1, 2, 1, 1)), np.zeros((1, 2, 1, 1)), "domain-wise", "greater than 0"),
         (np.full((1, 2, 1, 1), np.nan), np.ones((1, 2, 1, 1)), "domain-wise", "finite"),
         (np.zeros((1, 2, 3, 3)), np.ones((1, 2, 3, 3)), "domain-wise", "each cell"),
-        (np.zeros((1, 2, 1, 1)), np.ones((1, 2, 1, 1)), "other", "choose of"),
+        (np.zeros((1, 2, 1, 1)), np.ones((1, 2, 1, 1)), "other", "is not one of"),
     ],
 )
 def test_impossible_numbers_are_refused(mean, std, method, message):
     with pytest.raises(OptionError, match=message):
-        Normalization(mean, std, method)
+        Affine(mean, std, method)
 
 
 # --- field statistics ----------------------------------------------------------------------------
@@ -560,13 +560,13 @@ def test_json_round_trip_is_exact(rng, method, by_month):
     fields = (280 + rng.standard_normal((24, 2, 50, 60))).astype(np.float32)
     months = np.resize(np.arange(1, 13), 24)
     land = rng.random((50, 60)) > 0.5
-    fit = Normalization.fit(fields, months=months, by_month=by_month, method=method, land=land)
+    fit = Affine.fit(fields, months=months, by_month=by_month, method=method, land=land)
     tensors = fit.tensors()
     assert bool(tensors) == fit.pixelwise
     assert all(array.dtype == np.float32 for array in tensors.values())
     text = json.dumps(fit.to_json(), allow_nan=False)
     assert len(text) < 2000
-    again = Normalization.from_json(json.loads(text), tensors)
+    again = Affine.from_json(json.loads(text), tensors)
     assert (again.method, again.by_month, again.pixelwise) == (method, fit.by_month, fit.pixelwise)
     # exact: a model gives the same before it is saved and after it is loaded
     np.testing.assert_array_equal(again.mean, fit.mean)
@@ -574,19 +574,19 @@ def test_json_round_trip_is_exact(rng, method, by_month):
 
 
 def test_small_arrays_stay_in_the_text(fields):
-    fit = Normalization.fit(fields, method="pixel-wise")
+    fit = Affine.fit(fields, method="pixel-wise")
     assert fit.tensors() == {}
-    again = Normalization.from_json(json.loads(json.dumps(fit.to_json())))
+    again = Affine.from_json(json.loads(json.dumps(fit.to_json())))
     np.testing.assert_array_equal(again.std, fit.std)
 
 
 def test_cards_of_version_1_are_read():
-    old = Normalization.from_json({"mean": [280.5, 3.0], "std": [12.0, 0.5]})
+    old = Affine.from_json({"mean": [280.5, 3.0], "std": [12.0, 0.5]})
     assert old.method == "domain-wise"
     assert old.mean.shape == (1, 2, 1, 1)
     values = np.full((4, 2, 3, 3), 280.5, np.float32)
     np.testing.assert_allclose(old.apply(values)[0, :, 0, 0], [0, 555])
-    assert Normalization.from_json({"mean": [], "std": []}).channels == 0
+    assert Affine.from_json({"mean": [], "std": []}).channels == 0
 
 
 @pytest.mark.parametrize(
@@ -612,26 +612,23 @@ def test_cards_of_version_1_are_read():
 )
 def test_malformed_data_is_refused(data):
     with pytest.raises((KeyError, TypeError, ValueError)):
-        Normalization.from_json(data)
+        Affine.from_json(data)
 
 
 def test_tensors_of_another_size_are_refused(rng):
     fields = rng.standard_normal((5, 2, 50, 60))
-    fit = Normalization.fit(fields, method="pixel-wise")
+    fit = Affine.fit(fields, method="pixel-wise")
     cut = {name: array[..., 1:] for name, array in fit.tensors().items()}
     with pytest.raises(ValueError, match="reshape"):
-        Normalization.from_json(fit.to_json(), cut)
+        Affine.from_json(fit.to_json(), cut)
 
 
-def test_pickle_and_size(fields):
-    fit = Normalization.fit(fields, method="pixel-wise")
-    again = pickle.loads(pickle.dumps(fit))
-    np.testing.assert_array_equal(again.mean, fit.mean)
-    assert fit.size == 2 * 8 * 2 * 7 * 9
-    assert Normalization.instance(3).size == 2 * 8 * 3
+def test_pickle(fields):
+    fit = Affine.fit(fields, method="pixel-wise")
+    assert pickle.loads(pickle.dumps(fit)) == fit
 
 
 def test_one_number_for_each_channel_will_do():
-    short = Normalization([0.0, 1.0], [1.0, 2.0])
+    short = Affine([0.0, 1.0], [1.0, 2.0])
     assert short.mean.shape == (1, 2, 1, 1)
     assert short.std.dtype == np.float64

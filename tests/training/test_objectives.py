@@ -8,7 +8,7 @@ import torch
 
 from xdeepr.models.card import Diffusion
 from xdeepr.networks.calling import Conditions
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 from xdeepr.training.batches import Batch
 from xdeepr.training.image_losses import three_term_loss
 from xdeepr.training.objectives import (
@@ -114,7 +114,7 @@ def test_latent_denoising_sees_normalized_latents_and_coarse_conditions(rng, bat
             seen.append(inputs.shape)
             return super().forward(inputs, label)
 
-    normalization = Normalization(np.zeros(1), np.full(1, 0.25))
+    normalization = Affine(np.zeros(1), np.full(1, 0.25))
     objective = LatentDenoising(Denoising(Diffusion()), Blocks(), normalization)
     sigma, noise = objective.draw(rng, batch)
     assert noise.shape == (8, 1, 16, 16)
@@ -133,7 +133,7 @@ def test_odd_sizes_are_padded_for_latents(rng):
 
 
 def test_descriptions_differ():
-    latent = LatentDenoising(Denoising(Diffusion()), Blocks(), Normalization([0.0], [1.0]))
+    latent = LatentDenoising(Denoising(Diffusion()), Blocks(), Affine([0.0], [1.0]))
     made = [
         Denoising(Diffusion()),
         Regression("l1", 4),

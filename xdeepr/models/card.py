@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xdeepr.inputs.quantities import Quantity
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Transform, write_transform
 
 CARD_VERSION = 2
 """Version of the card's layout; raised whenever a reader of the old one would go wrong."""
@@ -83,9 +83,10 @@ class Card:
         Inputs on the LR grid, outputs on the HR grid, static inputs on the HR grid.
     varying : tuple of Quantity
         Covariates on the HR grid that vary in time.
-    base : tuple of int
+    base : tuple of int or None
         For each predictand, the predictor that is its coarse version; the residual is added to
-        its interpolation, or to the output of the base model if there is one.
+        its interpolation, or to the output of the base model if there is one. None: no predictor
+        is, and without a base model the field itself is learnt.
     target : {"residual", "field"}
         What the network learns.
     channels : tuple of str
@@ -117,8 +118,8 @@ class Card:
         LR cells around a tile that the network sees, if it works on the LR grid.
     scale : int
         HR pixels along the edge of a pixel of the latent space.
-    normalization : mapping of str to Normalization
-        For ``predictors``, ``target`` and ``covariates`` (static ones, then varying ones).
+    normalization : mapping of str to Transform
+        Of ``predictors``, ``target`` and ``covariates`` (static ones, then varying ones).
     training : mapping
         Period, domain, number of times, fingerprint of the data, settings and results.
     versions : mapping
@@ -131,7 +132,7 @@ class Card:
     predictors: tuple[Quantity, ...]
     predictands: tuple[Quantity, ...]
     covariates: tuple[Quantity, ...]
-    base: tuple[int, ...]
+    base: tuple[int | None, ...]
     time_features: Mapping[str, str]
     factor: int
     margin: tuple[int, int, int, int]
@@ -140,7 +141,7 @@ class Card:
     tile: tuple[int, int]
     network: Mapping[str, Any]
     diffusion: Diffusion
-    normalization: Mapping[str, Normalization]
+    normalization: Mapping[str, Transform]
     kind: Kind = "diffusion"
     varying: tuple[Quantity, ...] = ()
     target: Target = "residual"
@@ -154,9 +155,14 @@ class Card:
     version: int = CARD_VERSION
 
     @property
+    def twins(self) -> list[int]:
+        """The predictors that are coarse versions of predictands, for those that have one."""
+        return [place for place in self.base if place is not None]
+
+    @property
     def instance(self) -> bool:
         """Whether each field is normalized with its own mean and deviation."""
-        return self.normalization["predictors"].method == "instance"
+        return self.normalization["predictors"].by_field
 
     @property
     def bound(self) -> bool:
@@ -190,7 +196,7 @@ class Card:
     def to_json(self) -> str:
         """Return the card as JSON text; the arrays of :meth:`tensors` are left out."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        normalization = {k: n.to_json() for k, n in fields.pop("normalization").items()}
+        normalization = {k: write_transform(n) for k, n in fields.pop("normalization").items()}
         plain = {k: _plain(v) for k, v in fields.items()}
         return json.dumps({**plain, "normalization": normalization}, indent=2, allow_nan=False)
 

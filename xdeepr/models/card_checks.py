@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from xdeepr.grids.axis import Kind as GridKind
 from xdeepr.models.card import Card
+from xdeepr.normalization import links
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "kind": ("diffusion", "regression", "autoencoder", "latent"),
@@ -90,8 +91,8 @@ def _check_quantities(card: Card) -> None:
     for role in ("predictors", "predictands"):
         _need(getattr(card, role), role, (), "one quantity at least")
     fits = len(card.base) == len(card.predictands)
-    fits &= all(_is_whole(n, 0, len(card.predictors) - 1) for n in card.base)
-    _need(fits, "base", card.base, "the place of a predictor for each predictand")
+    fits &= all(n is None or _is_whole(n, 0, len(card.predictors) - 1) for n in card.base)
+    _need(fits, "base", card.base, "the place of a predictor, or none, for each predictand")
 
 
 def _check_geometry(card: Card) -> None:
@@ -138,6 +139,9 @@ def _check_normalization(card: Card) -> None:
         fits = role in found and count in (None, found[role])
         said = f"{found[role]} channels" if role in found else "nothing"
         _need(fits, f"normalization of {role}", said, f"one for each of {count}")
+    for role, transform in card.normalization.items():
+        alone = len(links(transform)) == 1 and None not in card.base
+        _need(alone or not transform.by_field, role, "normalized by field", "so by nothing else")
     unknown = set(found) - {*wanted, "base"}
     _need(not unknown, "normalization", sorted(unknown), f"for {', '.join(wanted)} only")
 

@@ -12,7 +12,7 @@ from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card import CARD_VERSION, CHANNELS, Card, Diffusion
 from xdeepr.models.card_checks import check_card
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import read_transform, within
 
 _UNREADABLE = (
     KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, MemoryError,
@@ -78,14 +78,7 @@ def _of_data(data: dict[str, Any], tensors: Mapping[str, np.ndarray] | None) -> 
     read |= {k: tuple(data[k]) for k in tuples}
     read["diffusion"] = Diffusion(**data["diffusion"])
     read["normalization"] = {
-        role: Normalization.from_json(
-            stored,
-            {
-                key.removeprefix(f"{role}/"): array
-                for key, array in (tensors or {}).items()
-                if key.startswith(f"{role}/")
-            },
-        )
+        role: read_transform(stored, within(tensors or {}, role))
         for role, stored in data["normalization"].items()
     }
     return Card(**{**data, **read})

@@ -165,7 +165,7 @@ def _base(card: Card, inputs: BlockInput) -> torch.Tensor:
     assert inputs.base is not None  # the verbs compute it where the card asks for it
     statistics = inputs.statistics
     if statistics is not None:
-        statistics = statistics[:, :, list(card.base)]
+        statistics = statistics[:, :, card.twins]
     return card.normalization["base"].apply(
         torch.from_numpy(inputs.base), months=inputs.times.months, statistics=statistics
     )

@@ -17,6 +17,7 @@ from xdeepr.models.card import Card
 from xdeepr.models.conditions import WindowConditions, window_conditions
 from xdeepr.models.devices import network_lock
 from xdeepr.models.saving import save
+from xdeepr.models.target import restored
 from xdeepr.networks.calling import Conditions, evaluate
 from xdeepr.sampling.denoisers import denoise
 from xdeepr.sampling.noise import NoiseKey, white_noise
@@ -24,7 +25,7 @@ from xdeepr.sampling.sample import sample
 from xdeepr.sampling.samplers import SamplingOptions, noise_range
 from xdeepr.tiling.fusion import Window, fuse
 from xdeepr.tiling.geometry import Geometry
-from xdeepr.tiling.interpolation import Method, window
+from xdeepr.tiling.interpolation import Method
 from xdeepr.tiling.plan import Block
 
 if TYPE_CHECKING:
@@ -191,18 +192,7 @@ class Downscaler:
         else:
             normalized = self._draw(conditions, inputs, geometry, block, options)
         normalized = normalized.cpu().reshape(-1, times, *normalized.shape[1:])
-        fine = geometry.hr_block(block)
-        trained = geometry.trained_hr(block)
-        inside = [s.stop - s.start for s in trained]
-        field = card.normalization["target"].invert(
-            normalized[..., : inside[0], : inside[1]],
-            months=inputs.times.months,
-            window=trained,
-            statistics=target_statistics(card, inputs.statistics),
-        )
-        if card.target == "residual":
-            base = base_field(card, inputs, geometry, block)
-            field = field + window(base, (0, 0), fine.shape)[..., : inside[0], : inside[1]]
+        field = restored(card, normalized, inputs, geometry, block)
         y, x = geometry.core_in_window(block)
         return field[..., y, x].numpy()
 
@@ -323,27 +313,6 @@ class Downscaler:
         ]
         stacked = np.stack(fields).reshape(-1, variables, *block.shape)
         return torch.from_numpy(stacked).to(self.device)
-
-
-def base_field(card: Card, inputs: BlockInput, geometry: Geometry, block: Block) -> torch.Tensor:
-    """Return what the residual is added to, (time, V, H, W), in the card's units."""
-    if inputs.base is not None:
-        return torch.from_numpy(inputs.base)
-    coarse = torch.from_numpy(np.ascontiguousarray(inputs.lr[:, list(card.base)]))
-    return geometry.interpolate(coarse, block, "bicubic")
-
-
-def target_statistics(card: Card, statistics: np.ndarray | None) -> np.ndarray | None:
-    """Return each field's mean and deviation for the target, (time, 2, V).
-
-    A residual has no mean of its own: it is only divided by the field's deviation.
-    """
-    if statistics is None:
-        return None
-    chosen = np.array(statistics[:, :, list(card.base)])
-    if card.target == "residual":
-        chosen[:, 0] = 0
-    return chosen
 
 
 def coarse_conditions(conditions: WindowConditions, scale: int) -> WindowConditions:

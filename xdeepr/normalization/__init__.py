@@ -1,12 +1,32 @@
-"""Maps of a field to the space in which it is learnt, and back."""
+"""Transforms: maps of a field to the space in which it is learnt, and back."""
 
-from xdeepr.normalization.affine import (
-    METHODS,
-    Method,
-    Moments,
-    Normalization,
-    Window,
-    field_statistics,
+from xdeepr.normalization.affine import Affine
+from xdeepr.normalization.chain import (
+    TRANSFORMS,
+    Chain,
+    links,
+    read_transform,
+    within,
+    write_transform,
 )
+from xdeepr.normalization.moments import METHODS, Method, Moments, field_statistics
+from xdeepr.normalization.transform import Transform, Window
+from xdeepr.normalization.transforms import Log, Sqrt
 
-__all__ = ["METHODS", "Method", "Moments", "Normalization", "Window", "field_statistics"]
+__all__ = [
+    "METHODS",
+    "TRANSFORMS",
+    "Affine",
+    "Chain",
+    "Log",
+    "Method",
+    "Moments",
+    "Sqrt",
+    "Transform",
+    "Window",
+    "field_statistics",
+    "links",
+    "read_transform",
+    "within",
+    "write_transform",
+]

@@ -9,31 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from xdeepr.checks import one_of
 from xdeepr.errors import GridError, OptionError
-from xdeepr.normalization.moments import METHODS, Method, Moments, check_months, field_statistics
-
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["METHODS", "Method", "Moments", "Normalization", "Window", "field_statistics"]
-
-Values = TypeVar("Values", np.ndarray, "torch.Tensor")
-"""A numpy array or a torch tensor; torch itself is not needed here."""
-
-Window = tuple[slice, slice]
-"""Rows and columns of the fitted domain."""
+from xdeepr.normalization.moments import METHODS, Method, Moments, check_months
+from xdeepr.normalization.transform import (
+    EVERYTHING,
+    Interval,
+    Transform,
+    Values,
+    Window,
+    check_values,
+    like,
+)
 
 LISTED = 4096
 """Arrays with more numbers than this are kept as tensors beside the JSON text, in float32."""
 
 
 @dataclass(frozen=True, eq=False)
-class Normalization:
-    """Mean and standard deviation of each channel.
+class Affine(Transform):
+    r"""Subtract the mean of a channel and divide by its deviation: :math:`(x - \mu) / \sigma`.
 
     Parameters
     ----------
@@ -58,13 +57,14 @@ class Normalization:
     model then gives the same numbers before it is saved and after it is loaded.
     """
 
+    name: ClassVar[str] = "affine"
+
     mean: np.ndarray
     std: np.ndarray
     method: Method = "domain-wise"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise OptionError(f"normalization {self.method!r}: choose of {', '.join(METHODS)}.")
+        one_of("normalization", self.method, METHODS)
         for name in ("mean", "std"):
             array = np.asarray(getattr(self, name), dtype=np.float64)
             if array.ndim == 1:
@@ -79,7 +79,8 @@ class Normalization:
                 f" {self.std.shape}: both need the shape (months, channels, y, x) with 1 or 12"
                 " months."
             )
-        if not (np.isfinite(self.mean).all() and np.isfinite(self.std).all() and self._positive()):
+        finite = np.isfinite(self.mean).all() and np.isfinite(self.std).all()
+        if not (finite and (self.std > 0).all()):
             raise OptionError(
                 "normalization: each mean must be finite and each deviation finite and greater"
                 " than 0: fit it again."
@@ -91,7 +92,7 @@ class Normalization:
             )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Normalization) and (
+        return isinstance(other, Affine) and (
             self.method == other.method
             and np.array_equal(self.mean, other.mean)
             and np.array_equal(self.std, other.std)
@@ -99,13 +100,15 @@ class Normalization:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _positive(self) -> bool:
-        return bool((self.std > 0).all())
-
     @property
     def channels(self) -> int:
         """Number of channels."""
         return int(self.mean.shape[1])
+
+    @property
+    def by_field(self) -> bool:
+        """Whether each field is normalized by its own mean and deviation."""
+        return self.method == "instance"
 
     @property
     def by_month(self) -> bool:
@@ -113,14 +116,10 @@ class Normalization:
         return self.mean.shape[0] == 12
 
     @property
-    def pixelwise(self) -> bool:
-        """Whether cells have their own numbers, so that it matters where values lie."""
-        return self.mean.shape[2] * self.mean.shape[3] > 1
-
-    @property
-    def size(self) -> int:
-        """Memory in bytes."""
-        return self.mean.nbytes + self.std.nbytes
+    def domain(self) -> tuple[int, int] | None:
+        """Size of the fitted domain, if cells have their own numbers."""
+        height, width = self.mean.shape[2:]
+        return (height, width) if height * width > 1 else None
 
     @classmethod
     def fit(
@@ -132,7 +131,7 @@ class Normalization:
         method: Method = "domain-wise",
         land: np.ndarray | None = None,
         center: bool = True,
-    ) -> Normalization:
+    ) -> Affine:
         """Fit to data.
 
         Parameters
@@ -153,7 +152,7 @@ class Normalization:
 
         Returns
         -------
-        Normalization
+        Affine
             See :meth:`Moments.result` for cells and months without data or without variance.
 
         Raises
@@ -172,7 +171,7 @@ class Normalization:
         return cls.from_moments(moments, center=center)
 
     @classmethod
-    def from_moments(cls, moments: Moments, *, center: bool = True) -> Normalization:
+    def from_moments(cls, moments: Moments, *, center: bool = True) -> Affine:
         """Return the normalization fitted to data that came in parts.
 
         Parameters
@@ -186,7 +185,7 @@ class Normalization:
         return cls(mean, std, moments.method)
 
     @classmethod
-    def instance(cls, channels: int) -> Normalization:
+    def instance(cls, channels: int) -> Affine:
         """Return the normalization of each field by its own mean and deviation.
 
         Parameters
@@ -196,10 +195,17 @@ class Normalization:
 
         Returns
         -------
-        Normalization
+        Affine
             :meth:`apply` and :meth:`invert` then need `statistics`.
         """
         return cls(np.zeros(channels), np.ones(channels), "instance")
+
+    def bounds(self, channel: int, latent: Interval = EVERYTHING) -> Interval:
+        """Return what the physical values of a channel lie between, in any cell and month."""
+        if self.by_field:  # mean and deviation may be any
+            return EVERYTHING
+        low, high = (self.mean[:, channel] + self.std[:, channel] * end for end in latent)
+        return float(low.min()), float(high.max())
 
     def apply(
         self,
@@ -209,34 +215,7 @@ class Normalization:
         window: Window | None = None,
         statistics: Any = None,
     ) -> Values:
-        """Return normalized values.
-
-        Parameters
-        ----------
-        values : numpy.ndarray or torch.Tensor, shape (..., time, C, H, W)
-            In physical units, floating point. The time axis may be missing where neither `months`
-            nor `statistics` is needed.
-        months : numpy.ndarray of int, shape (time,), optional
-            Month of each time, 1 to 12. Needed, and only read, if `by_month`.
-        window : (slice, slice), optional
-            Rows and columns of the fitted domain that the values lie on. Needed, and only read,
-            if `pixelwise`.
-        statistics : array, shape (time, 2, C), optional
-            Mean and deviation of each field (:func:`field_statistics`). Needed, and only read,
-            for "instance".
-
-        Returns
-        -------
-        numpy.ndarray or torch.Tensor
-            Of the same type, shape, dtype and device.
-
-        Raises
-        ------
-        OptionError
-            If something that is needed is missing or of the wrong shape.
-        GridError
-            If the window is not part of the fitted domain or of another size than the values.
-        """
+        """Return normalized values; see :meth:`Transform.apply`."""
         mean, std = self._scale(values, months, window, statistics)
         return (values - mean) / std
 
@@ -256,27 +235,22 @@ class Normalization:
         self, values: Values, months: Any, window: Window | None, statistics: Any
     ) -> tuple[Values, Values]:
         """Return mean and deviation that broadcast against the values, like them in type."""
+        check_values(values, self.channels)
         shape = tuple(values.shape)
-        if len(shape) < 3 or shape[-3] != self.channels:
-            raise OptionError(
-                f"values of shape {shape} do not fit a normalization of {self.channels} channels:"
-                f" give the shape (..., {self.channels}, y, x)."
-            )
-        if self.method == "instance":
+        if self.by_field:
             mean, std = _instance_columns(statistics, shape, self.channels)
-        else:
-            mean, std = self.mean, self.std
-            if self.pixelwise:
-                rows, columns = _checked_window(window, mean.shape[-2:], shape[-2:])
-                mean, std = mean[..., rows, columns], std[..., rows, columns]
-            if self.by_month:
-                months = check_months(months, _times(shape, "months"))
-                return _of_months(values, mean, months), _of_months(values, std, months)
-            mean, std = mean[0], std[0]
-        return _like(values, mean), _like(values, std)
+            return like(values, mean), like(values, std)
+        mean, std = self.mean, self.std
+        if self.domain is not None:
+            rows, columns = _checked_window(window, self.domain, shape[-2:])
+            mean, std = mean[..., rows, columns], std[..., rows, columns]
+        if not self.by_month:
+            return like(values, mean[0]), like(values, std[0])
+        months = check_months(months, _times(shape, "months"))
+        return _of_months(values, mean, months), _of_months(values, std, months)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON; what is too long for it is in :meth:`tensors`.
+        """Return plain data for JSON, without the name; long arrays are in :meth:`tensors`.
 
         Returns
         -------
@@ -303,21 +277,11 @@ class Normalization:
     @classmethod
     def from_json(
         cls, data: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
-    ) -> Normalization:
+    ) -> Affine:
         """Rebuild from what :meth:`to_json` and :meth:`tensors` gave.
 
-        Parameters
-        ----------
-        data : mapping
-            Plain data. Without "shape" (cards of version 1) the lists hold one number for each
-            channel.
-        tensors : mapping of str to numpy.ndarray, optional
-            The arrays left out of it.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If something is missing, of the wrong type or size, or if there is more than is known.
+        Without "shape" (cards of version 1) the lists hold one number for each channel. See
+        :meth:`Transform.from_json`.
         """
         unknown = set(data) - {"method", "shape", "mean", "std"}
         if unknown:
@@ -358,7 +322,7 @@ def _checked_window(
             "the normalization has numbers for each cell, so the place of the values is needed:"
             " give window=, the rows and columns of the fitted domain as two slices."
         )
-    found = []
+    checked = []
     for cut, cells, wanted, name in zip(window, domain, size, "yx", strict=True):
         start = 0 if cut.start is None else cut.start
         stop = cells if cut.stop is None else cut.stop
@@ -369,8 +333,8 @@ def _checked_window(
                 " domain only; downscale a part of that domain, or fit with"
                 " normalization='domain-wise'."
             )
-        found.append(slice(start, stop))
-    return found[0], found[1]
+        checked.append(slice(start, stop))
+    return checked[0], checked[1]
 
 
 def _instance_columns(
@@ -396,18 +360,6 @@ def _instance_columns(
 def _of_months(values: Values, numbers: np.ndarray, months: np.ndarray) -> Values:
     """Return the numbers (month, C, y, x) of the month of each time, like the values in type."""
     used, place = np.unique(months - 1, return_inverse=True)
-    chosen = _like(values, numbers[used])
+    chosen = like(values, numbers[used])
     # one month for all times broadcasts: no copy as large as the values
     return chosen if len(used) == 1 else chosen[place]
-
-
-def _like(values: Values, numbers: np.ndarray) -> Values:
-    """Return numbers in the dtype of the values, on their device."""
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind != "f":
-            raise OptionError(f"values of {values.dtype}: give floating point numbers.")
-        return np.asarray(numbers, values.dtype)
-    # a torch tensor, without importing torch into this leaf
-    if not values.is_floating_point():
-        raise OptionError(f"values of {values.dtype}: give floating point numbers.")
-    return values.new_tensor(numbers)

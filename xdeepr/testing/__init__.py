@@ -1,5 +1,6 @@
 """What equality means here, and checks that others can run on parts of their own."""
 
 from xdeepr.testing.equality import SHARE_OF_DEVIATION, ULPS, assert_same_field, tolerance
+from xdeepr.testing.transforms import check_transform
 
-__all__ = ["SHARE_OF_DEVIATION", "ULPS", "assert_same_field", "tolerance"]
+__all__ = ["SHARE_OF_DEVIATION", "ULPS", "assert_same_field", "check_transform", "tolerance"]

@@ -17,7 +17,7 @@ from xdeepr.inputs.quantities import check_finite
 from xdeepr.inputs.times import Times
 from xdeepr.models.card import Card
 from xdeepr.models.conditions import window_conditions
-from xdeepr.models.downscaler import base_field, target_statistics
+from xdeepr.models.target import normalized_target
 from xdeepr.networks.calling import Conditions
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block, Segment, Span
@@ -153,15 +153,6 @@ class Pairs:
             statics=statics, times=self.times.at(list(times)), **arrays
         )
 
-    def raw_target(
-        self, card: Card, hr: np.ndarray, inputs: BlockInput, window: Block
-    ) -> torch.Tensor:
-        """Return what is learnt in physical units, (n, V, H, W)."""
-        target = torch.from_numpy(hr)
-        if card.target == "residual":
-            target = target - base_field(card, inputs, self.geometry, window)
-        return target
-
     def batch(
         self,
         card: Card,
@@ -190,12 +181,7 @@ class Pairs:
             times = [places[n][0] for n in numbers]
             hr, inputs = self.read(times, window)
             targets.append(
-                card.normalization["target"].apply(
-                    self.raw_target(card, hr, inputs, window),
-                    months=inputs.times.months,
-                    window=self.geometry.trained_hr(window),
-                    statistics=target_statistics(card, inputs.statistics),
-                )
+                normalized_target(card, torch.from_numpy(hr), inputs, self.geometry, window)
             )
             kept = None if keep is None else torch.from_numpy(keep[numbers])
             told = window_conditions(card, network, inputs, self.geometry, window, kept)

@@ -16,7 +16,7 @@ from torch import nn
 
 from xdeepr.models.card import Diffusion
 from xdeepr.networks.calling import evaluate
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Transform
 from xdeepr.sampling.denoisers import denoise, draw_sigma, loss_weight
 from xdeepr.training.batches import Batch
 from xdeepr.training.image_losses import three_term_loss
@@ -213,13 +213,13 @@ class LatentDenoising:
         What is asked of the network.
     autoencoder : torch.nn.Module
         Trained; makes the latent fields.
-    normalization : Normalization
+    normalization : Transform
         Of the latent fields.
     """
 
     denoising: Denoising
     autoencoder: nn.Module
-    normalization: Normalization
+    normalization: Transform
 
     def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
         """Draw noise levels (N,) and noise of the latent field's shape."""

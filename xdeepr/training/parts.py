@@ -17,7 +17,7 @@ from xdeepr.inputs.missing import Missing
 from xdeepr.models.card import Card
 from xdeepr.models.downscaler import Downscaler
 from xdeepr.models.find import load
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 from xdeepr.training.alignment import Aligned, XarrayObject, stack_entries
 from xdeepr.training.batches import Pairs
 from xdeepr.training.objectives import whole_pixels
@@ -87,7 +87,7 @@ class Parts:
         )
         return stack_entries(out, aligned.further, aligned.predictands, role="base").data
 
-    def fit_latent(self, pairs: Pairs, card: Card) -> Normalization:
+    def fit_latent(self, pairs: Pairs, card: Card) -> Affine:
         """Return mean and deviation of the latent fields over the training part."""
         assert self.autoencoder is not None  # the caller looked
         network = self.autoencoder.network
@@ -99,7 +99,7 @@ class Parts:
             with torch.inference_mode():
                 encoded = network.encode(whole_pixels(target, self.scale))  # type: ignore[operator]
             latent.append(encoded.numpy())
-        return Normalization.fit(np.concatenate(latent))
+        return Affine.fit(np.concatenate(latent))
 
 
 def find_parts(

@@ -7,6 +7,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import torch
 import xarray as xr
 
 from xdeepr.errors import OptionError
@@ -15,7 +16,8 @@ from xdeepr.inputs.instance_statistics import interpolated_statistics
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.inputs.times import time_inputs
 from xdeepr.models.card import Card
-from xdeepr.normalization import Method, Moments, Normalization
+from xdeepr.models.target import learnt
+from xdeepr.normalization import Affine, Method, Moments, Transform
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import make_plan
 from xdeepr.training.alignment import Aligned
@@ -113,7 +115,7 @@ def fit_normalization(
     method: Method = "domain-wise",
     by_month: bool = False,
     land: tuple[np.ndarray, np.ndarray] | None = None,
-) -> dict[str, Normalization]:
+) -> dict[str, Transform]:
     """Fit mean and deviation of all that goes in and comes out to the training part.
 
     Parameters
@@ -123,7 +125,7 @@ def fit_normalization(
     card : Card
         What is learnt.
     method : str
-        See :class:`xdeepr.normalization.Normalization`; of predictors and target.
+        See :class:`xdeepr.normalization.Affine`; of predictors and target.
     by_month : bool
         Whether each month has its own.
     land : tuple of numpy.ndarray, optional
@@ -131,42 +133,42 @@ def fit_normalization(
 
     Returns
     -------
-    dict of str to Normalization
+    dict of str to Transform
         A residual is only scaled: its mean is part of what the model learns.
     """
-    out = {"covariates": _fit_covariates(pairs, card)}
+    out: dict[str, Transform] = {"covariates": _fit_covariates(pairs, card)}
     channels = int(pairs.hr.shape[1])
     if method == "instance":
-        out["predictors"] = Normalization.instance(int(pairs.lr.shape[1]))
-        out["target"] = Normalization.instance(channels)
+        out["predictors"] = Affine.instance(int(pairs.lr.shape[1]))
+        out["target"] = Affine.instance(channels)
         if pairs.base is not None:
-            out["base"] = Normalization.instance(channels)
+            out["base"] = Affine.instance(channels)
         return out
     months = pairs.times.months
-    out["predictors"] = Normalization.fit(
+    out["predictors"] = Affine.fit(
         pairs.lr, months=months, by_month=by_month, method=method, land=land and land[0]
     )
     moments = Moments(by_month=by_month, method=method, land=land and land[1])
     for first in range(0, len(pairs), _AT_ONCE):
         times = list(range(first, min(first + _AT_ONCE, len(pairs))))
         hr, inputs = pairs.read(times, pairs.whole)
-        target = pairs.raw_target(card, hr, inputs, pairs.whole)
+        target = learnt(card, torch.from_numpy(hr), inputs, pairs.geometry, pairs.whole)
         moments.update(target.numpy(), inputs.times.months)
-    out["target"] = Normalization.from_moments(moments, center=card.target == "field")
+    out["target"] = Affine.from_moments(moments, center=card.target == "field")
     if pairs.base is not None:
-        out["base"] = Normalization.fit(pairs.base)
+        out["base"] = Affine.fit(pairs.base)
     return out
 
 
-def _fit_covariates(pairs: Pairs, card: Card) -> Normalization:
+def _fit_covariates(pairs: Pairs, card: Card) -> Affine:
     """Return the normalization of the covariates: static ones, then varying ones."""
     parts = []
     if len(pairs.statics) or not card.varying:
-        parts.append(Normalization.fit(pairs.statics[None]))
+        parts.append(Affine.fit(pairs.statics[None]))
     if card.varying:
-        parts.append(Normalization.fit(pairs.varying[:, : len(card.varying)]))
+        parts.append(Affine.fit(pairs.varying[:, : len(card.varying)]))
     mean, std = (np.concatenate([getattr(p, k) for p in parts], axis=1) for k in ("mean", "std"))
-    return Normalization(mean, std)
+    return Affine(mean, std)
 
 
 def land_masks(

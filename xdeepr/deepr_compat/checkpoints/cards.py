@@ -15,7 +15,7 @@ from xdeepr.deepr_compat.checkpoints.scales import Scale, read_scale
 from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card import Card, Diffusion, Kind
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 
 
 def make_card(
@@ -26,7 +26,7 @@ def make_card(
     given: Given,
     predictors: tuple[Quantity, ...],
     network: Mapping[str, Any],
-    normalization: Mapping[str, Normalization],
+    normalization: Mapping[str, Affine],
     **fields: Any,
 ) -> Card:
     """Return the card of a model of DeepR.
@@ -117,6 +117,6 @@ def single(predictors: Sequence[Quantity], what: str) -> None:
         )
 
 
-def unscaled(channels: int) -> Normalization:
+def unscaled(channels: int) -> Affine:
     """Return the normalization that changes nothing."""
-    return Normalization(np.zeros(channels), np.ones(channels))
+    return Affine(np.zeros(channels), np.ones(channels))

@@ -22,7 +22,7 @@ from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card_checks import MOST_CELLS
 from xdeepr.networks.bounded import bounded
 from xdeepr.networks.published_unet import PublishedUNet
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
@@ -173,13 +173,13 @@ def _normalization(
     place: Place,
     *,
     with_base: bool,
-) -> dict[str, Normalization]:
+) -> dict[str, Affine]:
     """Return how the numbers were made that the network sees and draws."""
     count, scaling = len(predictors), given.value("normalization")
     if scaling == "instance":
         return {
-            "predictors": Normalization.instance(count),
-            "target": Normalization.instance(count),
+            "predictors": Affine.instance(count),
+            "target": Affine.instance(count),
             "covariates": unscaled(0),
         }
     if scaling == "none":
@@ -195,7 +195,7 @@ def _normalization(
                 " subtracted a predictor scaled in one way from a predictand scaled in another."
                 " xdeepr reads 'residual' with 'instance' or 'none', or with a base_model=."
             )
-        target = Normalization(target.mean * 0, target.std, target.method)
+        target = Affine(target.mean * 0, target.std, target.method)
     return {
         "predictors": scale.features,
         "base": scale.label,

@@ -21,7 +21,7 @@ from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card_checks import FACTORS, MOST_CELLS
 from xdeepr.networks.bounded import MOST_WINDOW, bounded
 from xdeepr.networks.registry import network_class
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -186,7 +186,7 @@ def _scaling(layout: Layout, given: Given) -> str | None:
 
 def _normalization(
     layout: Layout, given: Given, predictors: tuple[Quantity, ...], place: Place
-) -> dict[str, Normalization]:
+) -> dict[str, Affine]:
     """Return how predictors and target were normalized."""
     if _scaling(layout, given) == "none":
         count = len(predictors)

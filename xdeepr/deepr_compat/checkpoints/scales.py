@@ -13,7 +13,7 @@ from pydantic import Field
 
 from xdeepr.deepr_compat.untrusted import Section, read_json, validated
 from xdeepr.errors import CheckpointError, OptionError
-from xdeepr.normalization import Normalization
+from xdeepr.normalization import Affine
 
 Method = Literal["domain-wise", "pixel-wise", "landmask-wise"]
 """Which cells share a mean and a deviation, as DeepR called it."""
@@ -41,12 +41,12 @@ class Scale:
 
     Parameters
     ----------
-    features, label : Normalization
+    features, label : Affine
         Of the one predictor and of the one predictand.
     """
 
-    features: Normalization
-    label: Normalization
+    features: Affine
+    label: Affine
 
 
 def read_scale(
@@ -88,7 +88,7 @@ def read_scale(
     )
 
 
-def _normalization(part: _Part, where: str, shape: tuple[int, int]) -> Normalization:
+def _normalization(part: _Part, where: str, shape: tuple[int, int]) -> Affine:
     """Return the normalization of one part of the file."""
     mean = _array(part.average, f"{where}.average", shape)
     std = _array(part.standard_deviation, f"{where}.standard_deviation", shape)
@@ -99,7 +99,7 @@ def _normalization(part: _Part, where: str, shape: tuple[int, int]) -> Normaliza
         )
     by_cell = mean.shape[2] > 1 or mean.shape[3] > 1
     try:
-        return Normalization(mean, std, part.method if by_cell else "domain-wise")
+        return Affine(mean, std, part.method if by_cell else "domain-wise")
     except OptionError as error:
         raise CheckpointError(f"{where}: {error}") from None
 
