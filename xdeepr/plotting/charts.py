@@ -10,28 +10,18 @@ import xarray as xr
 
 from xdeepr.errors import VariableError
 from xdeepr.plotting.figure import COLOURS, new_figure, open_frame
+from xdeepr.verification.metrics import METRICS, Metric
 from xdeepr.verification.report import check_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SCORE_TICKS = {
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "crps": "CRPS",
-    "crps_fair": "fair\nCRPS",
-    "bias": "bias",
-    "pearson_r": "correlation",
-    "spread_skill_ratio": "spread–\nskill",
-}
-_ERROR_SCORES = ("rmse", "mae", "crps", "crps_fair", "bias")
-_RATIO_SCORES = ("pearson_r", "spread_skill_ratio")
 _TRAINING_COLUMNS = ("step", "train_loss", "validation_loss", "learning_rate")
 
 
 def plot_scores(scores: xr.Dataset) -> Figure:
-    """Draw the scores of each system as bars, and the rank histograms where there are any.
+    """Draw the scores of each system as bars, and those with a dimension, such as rank, apart.
 
     Parameters
     ----------
@@ -42,7 +32,7 @@ def plot_scores(scores: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        For each variable the errors in its units, the dimensionless scores, and ranks.
+        A row for each variable: scores in its units, dimensionless ones, rank histogram.
 
     Raises
     ------
@@ -50,22 +40,21 @@ def plot_scores(scores: xr.Dataset) -> Figure:
         If the dataset holds no scores, or they are maps or series.
     """
     check_scores(scores)
+    shown = [entry for entry in METRICS.values() if entry.name in scores]
+    # errors first: a bias may go below the axis
+    bars = sorted((entry for entry in shown if not entry.dims), key=lambda e: e.better != "lower")
+    panels = [[entry for entry in bars if entry.units == units] for units in ("field", "1")]
+    panels = [entries for entries in panels if entries]
+    panels += [[entry] for entry in shown if entry.dims]
+    ratios = [2.4 if entries[0].dims else 0.53 * (len(entries) + 1) for entries in panels]
     rows = [scores]
     if "variable" in scores.dims:
         rows = [scores.isel(variable=i) for i in range(scores.sizes["variable"])]
-    ranked = "rank_histogram" in scores
-    ratios = [3.2, 1.6, 2.4] if ranked else [3.2, 1.6]
-    figure = new_figure((3.6 * sum(ratios) / 2.4, 3.2 * len(rows)))
+    figure = new_figure((1.5 * sum(ratios), 3.2 * len(rows)))
     axes = figure.subplots(len(rows), len(ratios), squeeze=False, width_ratios=ratios)
     for row, part in zip(axes, rows, strict=True):
-        name = str(part["variable"].item()) if "variable" in part.coords else "score"
-        units = _score_units(part)
-        errors = [s for s in _ERROR_SCORES if s in part]
-        _bars(row[0], part, errors, f"{name} / {units}" if units else name)
-        _bars(row[1], part, [s for s in _RATIO_SCORES if s in part], "score / 1")
-        row[1].axhline(1.0, color="0.3", linewidth=0.8, linestyle=":")
-        if ranked:
-            _ranks(row[2], part["rank_histogram"])
+        for ax, entries in zip(row, panels, strict=True):
+            _panel(ax, part, entries)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return figure
@@ -160,16 +149,43 @@ def plot_training(history: Any) -> Figure:
     return figure
 
 
-def _bars(ax: Axes, scores: xr.Dataset, names: Sequence[str], label: str) -> None:
+def _panel(ax: Axes, scores: xr.Dataset, entries: Sequence[Metric]) -> None:
+    """Draw scores that share an axis, or one that has a dimension."""
+    entry = entries[0]
+    if entry.better == "flat":
+        _ranks(ax, scores[entry.name])
+    elif entry.dims:
+        _curves(ax, scores[entry.name], entry)
+    elif entry.units == "1":
+        _bars(ax, scores, entries, "score / 1")
+        ax.axhline(1.0, color="0.3", linewidth=0.8, linestyle=":")
+    else:
+        name = str(scores["variable"].item()) if "variable" in scores.coords else "score"
+        units = _units_of_field(scores, entry)
+        _bars(ax, scores, entries, f"{name} / {units}" if units else name)
+
+
+def _bars(ax: Axes, scores: xr.Dataset, entries: Sequence[Metric], label: str) -> None:
     systems = [str(s) for s in scores["system"].values]
     width = 0.8 / len(systems)
     for i, system in enumerate(systems):
-        heights = [float(scores[name].sel(system=system)) for name in names]
-        left = np.arange(len(names)) + (i - (len(systems) - 1) / 2) * width
+        heights = [float(scores[entry.name].sel(system=system)) for entry in entries]
+        left = np.arange(len(entries)) + (i - (len(systems) - 1) / 2) * width
         ax.bar(left, heights, 0.94 * width, color=COLOURS[i % len(COLOURS)], label=system)
     ax.axhline(0.0, color="0.3", linewidth=0.8)
-    ax.set_xticks(range(len(names)), [_SCORE_TICKS[name] for name in names])
+    ax.set_xticks(range(len(entries)), [entry.label.replace(" ", "\n") for entry in entries])
     ax.set_ylabel(label)
+    open_frame(ax)
+
+
+def _curves(ax: Axes, score: xr.DataArray, entry: Metric) -> None:
+    """Draw a score along its own dimension."""
+    (dim,) = entry.dims
+    for i, system in enumerate(str(s) for s in score["system"].values):
+        values = score.sel(system=system)
+        ax.plot(score[dim], values, color=COLOURS[i % len(COLOURS)], label=system)
+    ax.set_xlabel(f"{dim} / {score[dim].attrs.get('units', '1')}")
+    ax.set_ylabel(f"{entry.label} / {score.attrs.get('units', '1')}")
     open_frame(ax)
 
 
@@ -191,10 +207,10 @@ def _ranks(ax: Axes, histogram: xr.DataArray) -> None:
     open_frame(ax)
 
 
-def _score_units(scores: xr.Dataset) -> str:
+def _units_of_field(scores: xr.Dataset, entry: Metric) -> str:
     if "units" in scores.coords:
         return str(scores["units"].item())
-    return str(scores["rmse"].attrs.get("units", "")) if "rmse" in scores else ""
+    return str(scores[entry.name].attrs.get("units", ""))
 
 
 def _column(history: Any, name: str) -> np.ndarray | None:

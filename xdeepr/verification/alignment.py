@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from xdeepr import cf
 from xdeepr.cf import Axes
 from xdeepr.errors import AxisError, GridError, VariableError
 from xdeepr.grids import Grid, grid_of
-from xdeepr.verification.ensemble import REALIZATION
+from xdeepr.verification.metrics import REALIZATION
 
 # Relative to a cell; float32 coordinates of a projected grid are off by less.
 _TOLERANCE = 1e-2
@@ -224,16 +224,18 @@ def join_times(fields: Mapping[_Key, Field]) -> dict[_Key, xr.DataArray]:
     }
 
 
-def in_bounded_blocks(data: Mapping[_Key, xr.DataArray]) -> dict[_Key, xr.DataArray]:
+def in_bounded_blocks(
+    data: Mapping[_Key, xr.DataArray], whole: Sequence[str] = ()
+) -> dict[_Key, xr.DataArray]:
     """Give all fields the same chunks, small enough for statistics in bounded memory.
 
-    All realizations of a cell come into one block, since a CRPS needs them together; blocks of
-    the other dimensions follow the first ensemble's chunks where these are small enough.
+    All realizations of a cell come into one block, since a CRPS needs them together, and so do
+    dimensions that have to be `whole`; blocks of the others follow the first ensemble's chunks
+    where these are small enough.
     """
     widest = max(data.values(), key=lambda da: da.sizes.get(REALIZATION, 1))
-    chunks: dict[Any, Any] = {str(d): "auto" for d in widest.dims}
-    if REALIZATION in widest.dims:
-        chunks[REALIZATION] = -1
+    together = (REALIZATION, *whole)
+    chunks: dict[Any, Any] = {d: -1 if d in together else "auto" for d in widest.dims}
     limit = _BLOCK_BYTES * widest.dtype.itemsize // 8
     with dask.config.set({"array.chunk-size": limit}):
         blocks = widest.chunk(chunks).chunksizes

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-import numpy as np
 import xarray as xr
 from dask.diagnostics import ProgressBar
 
 from xdeepr import cf
-from xdeepr.errors import AxisError, GridError, OptionError
-from xdeepr.grids import Grid
+from xdeepr.errors import AxisError
 from xdeepr.verification.alignment import (
-    REALIZATION,
     Field,
     as_dataset,
     counterpart,
@@ -30,24 +26,14 @@ from xdeepr.verification.baseline import (
     interpolate_coarsened,
     interpolate_predictor,
 )
-from xdeepr.verification.deterministic import deterministic_scores, deterministic_statistics
-from xdeepr.verification.ensemble import (
-    ensemble_scores,
-    ensemble_statistics,
-    single_field_scores,
+from xdeepr.verification.metrics import METRICS
+from xdeepr.verification.scoring import (
+    Comparison,
+    chosen_metrics,
+    lazy_scores,
+    point_weights,
+    reduced_dims,
 )
-
-# Name -> (long name, whether the score has the units of the field).
-SCORES: dict[str, tuple[str, bool]] = {
-    "rmse": ("root-mean-square error", True),
-    "mae": ("mean absolute error", True),
-    "bias": ("mean error (forecast minus reference)", True),
-    "pearson_r": ("Pearson correlation coefficient", False),
-    "crps": ("continuous ranked probability score", True),
-    "crps_fair": ("fair continuous ranked probability score", True),
-    "spread_skill_ratio": ("spread-skill ratio", False),
-    "rank_histogram": ("relative frequency of the rank of the reference", False),
-}
 
 
 def verify(
@@ -59,9 +45,10 @@ def verify(
     extra: Mapping[str, xr.DataArray | xr.Dataset] | None = None,
     dim: Hashable | Iterable[Hashable] | None = None,
     weights: Literal["area"] | xr.DataArray | None = "area",
+    metrics: str | Iterable[str] | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
-    r"""Score a forecast against a reference, beside a baseline.
+    """Score a forecast against a reference, beside a baseline.
 
     Times are joined (inner), the reference is put into the order, the longitude convention and
     the units of the forecast. A point that is missing in any of the fields is left out for all
@@ -91,6 +78,10 @@ def verify(
     weights : "area", xarray.DataArray or None, default: "area"
         ``"area"`` for cell areas, None for equal weights, or non-negative weights of one's own on
         dimensions of the forecast.
+    metrics : str or iterable of str, optional
+        Names of :data:`xdeepr.verification.METRICS`, such as ``["rmse", "energy_score"]``. By
+        default the usual scores; an energy score is none of them, since whole fields have to be
+        in memory for it.
     progress : bool, default: False
         Whether to show a progress bar.
 
@@ -100,11 +91,9 @@ def verify(
         Computed scores along ``system``, e.g. ``["ddpm", "bicubic"]``: ``rmse``, ``mae``,
         ``bias``, ``pearson_r`` (for an ensemble those of its mean) and, where there is an
         ensemble, ``crps``, ``crps_fair``, ``spread_skill_ratio`` and ``rank_histogram`` (sums
-        to 1 over ``rank``, 1 to M+1); formulas at
-        :func:`~xdeepr.verification.deterministic_scores` and
-        :func:`~xdeepr.verification.ensemble_scores`. Both CRPS of a single field are its MAE, and
-        its spread is NaN. Several predictands are stacked along ``variable``, with a coordinate
-        ``units``; for one, ``units`` is an attribute of each score.
+        to 1 over ``rank``, 1 to M+1). Both CRPS of a single field are its MAE, and its spread is
+        NaN. Several predictands are stacked along ``variable``, with a coordinate ``units``; for
+        one, ``units`` is an attribute of each score.
 
     Raises
     ------
@@ -117,7 +106,7 @@ def verify(
     VariableError
         If the reference or the baseline lacks a variable of the forecast.
     OptionError
-        If `baseline`, `dim` or `weights` cannot be used.
+        If `baseline`, `dim`, `weights` or `metrics` cannot be used.
 
     Examples
     --------
@@ -132,7 +121,9 @@ def verify(
     parts = []
     for name in names:
         compared = _align(ds, name, reference, baseline, predictor, extra)
-        parts.append(_scores(compared, _weights(weights, compared), _reduced_dims(dim, compared)))
+        dims = reduced_dims(dim, compared)
+        chosen = chosen_metrics(metrics, compared, dims)
+        parts.append(lazy_scores(compared, chosen, point_weights(weights, compared), dims))
     lazy = xr.concat(parts, "variable", join="outer", coords="minimal", data_vars="all")
     units = [cf.units_of(ds[name]) for name in names]
     lazy = lazy.assign_coords(variable=names, units=("variable", units))
@@ -142,16 +133,6 @@ def verify(
     return _describe(scores, baseline, predictor, weights)
 
 
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    """A reference and the systems to score by name, on the same times, cells and units."""
-
-    systems: dict[str, xr.DataArray]
-    reference: xr.DataArray
-    grid: Grid
-    axes: cf.Axes
-
-
 def _align(
     ds: xr.Dataset,
     name: str,
@@ -159,7 +140,7 @@ def _align(
     baseline: str | xr.DataArray | xr.Dataset | None,
     predictor: xr.DataArray | xr.Dataset | None,
     extra: Mapping[str, xr.DataArray | xr.Dataset] | None,
-) -> _Comparison:
+) -> Comparison:
     """Bring the forecast variable `name`, its reference, baseline and extras together."""
     like = ds[name]
     forecast = standard_field(like, "forecast")
@@ -187,7 +168,7 @@ def _align(
     own_name = _system_name(ds, "forecast")
     systems = {"forecast" if own_name in others else own_name: data["forecast", ""]}
     systems |= {key: da for (kind, key), da in data.items() if kind == "system"}
-    return _Comparison(systems, data["reference", ""], forecast.grid, forecast.axes)
+    return Comparison(systems, data["reference", ""], forecast.grid, forecast.axes)
 
 
 def _interpolation(
@@ -213,91 +194,6 @@ def _system_name(obj: xr.DataArray | xr.Dataset, default: str) -> str:
     return str(obj.attrs.get("xdeepr_model", default))
 
 
-def _scores(compared: _Comparison, weights: xr.DataArray, dims: list[str]) -> xr.Dataset:
-    """Lazy scores of all systems on the points where none of the fields is missing."""
-    reference = compared.reference.astype(np.float64)
-    present = reference.notnull()
-    for da in compared.systems.values():
-        valid = da.notnull()
-        present = present & (valid.all(REALIZATION) if REALIZATION in da.dims else valid)
-    weight = weights.where(present, 0.0)
-    total = weight.sum(dims)
-    any_ensemble = any(REALIZATION in da.dims for da in compared.systems.values())
-    columns = []
-    for da in compared.systems.values():
-        means = {
-            key: (field.where(present, 0.0) * weight).sum(dims) / total.where(total > 0)
-            for key, field in _statistics(da.astype(np.float64), reference).items()
-        }
-        columns.append(_metrics(means, da.sizes.get(REALIZATION), any_ensemble))
-    scores = xr.concat(columns, "system", join="outer", coords="minimal", data_vars="all")
-    return scores.assign_coords(system=list(compared.systems)).assign(count=present.sum(dims))
-
-
-def _statistics(forecast: xr.DataArray, reference: xr.DataArray) -> dict[str, xr.DataArray]:
-    if REALIZATION not in forecast.dims:
-        return deterministic_statistics(forecast, reference)
-    mean = forecast.mean(REALIZATION, skipna=False)
-    return deterministic_statistics(mean, reference) | ensemble_statistics(forecast, reference)
-
-
-def _metrics(means: Mapping[str, xr.DataArray], size: int | None, any_ensemble: bool) -> xr.Dataset:
-    scores = deterministic_scores(means)
-    if size is not None:
-        scores |= ensemble_scores(means, size)
-    elif any_ensemble:
-        scores |= single_field_scores(means)
-    return xr.Dataset(scores)
-
-
-def _reduced_dims(dim: Hashable | Iterable[Hashable] | None, compared: _Comparison) -> list[str]:
-    have = [str(d) for d in compared.reference.dims]
-    if dim is None:
-        return have
-    one = isinstance(dim, str) or not isinstance(dim, Iterable)
-    wanted = [str(dim)] if one else [str(d) for d in cast("Iterable[Hashable]", dim)]
-    unknown = [d for d in wanted if d not in have]
-    if unknown or not wanted:
-        raise OptionError(
-            f"dim={dim!r} cannot be averaged over: the fields have the dimensions "
-            f"{', '.join(map(repr, have))}. Use some of these, or None for all."
-        )
-    return wanted
-
-
-def _weights(weights: Literal["area"] | xr.DataArray | None, compared: _Comparison) -> xr.DataArray:
-    reference, grid = compared.reference, compared.grid
-    if weights is None:
-        return xr.DataArray(1.0)
-    if isinstance(weights, str):
-        if weights != "area":
-            raise OptionError(
-                f"weights={weights!r} is not known. Use 'area', None or a DataArray of weights."
-            )
-        area = grid.area_weights()
-        dims = (compared.axes.y, compared.axes.x)[: area.ndim]
-        return xr.DataArray(area[::-1] if grid.y.descending else area, dims=dims)
-    unknown = [d for d in weights.dims if d not in reference.dims]
-    if unknown:
-        raise OptionError(
-            f"weights has the dimensions {tuple(weights.dims)}, the fields {reference.dims}. "
-            "Use only dimensions of the fields."
-        )
-    if bool((weights.isnull() | (weights < 0)).any()):
-        raise OptionError(
-            "weights has missing or negative values. Replace them, e.g. with "
-            "weights.fillna(0).clip(min=0)."
-        )
-    try:
-        aligned, _ = xr.align(weights.reset_coords(drop=True), reference, join="exact")
-    except ValueError as error:
-        raise GridError(
-            "weights is not on the coordinates of the forecast and the times it shares with the "
-            f"reference ({error}). Select or regrid the weights to them."
-        ) from error
-    return aligned.astype(np.float64)
-
-
 def _progress_bar(shown: bool) -> AbstractContextManager[Any]:
     return ProgressBar() if shown else nullcontext()
 
@@ -310,15 +206,13 @@ def _describe(
 ) -> xr.Dataset:
     """Give each score its long name and units, and say how the scores were made."""
     several = "variable" in scores.dims
-    for name, (long_name, has_units) in SCORES.items():
-        if name not in scores:
-            continue
-        attrs = {"long_name": long_name}
-        if not has_units:
-            attrs["units"] = "1"
+    shown = [entry for entry in METRICS.values() if entry.name in scores]
+    for entry in shown:
+        scores[entry.name].attrs = {"long_name": entry.long_name}
+        if entry.units == "1":
+            scores[entry.name].attrs["units"] = "1"
         elif not several:
-            attrs["units"] = str(scores["units"].item())
-        scores[name].attrs = attrs
+            scores[entry.name].attrs["units"] = str(scores["units"].item())
     scores["count"].attrs = {"long_name": "number of points that were scored", "units": "1"}
     if not several:
         scores = scores.drop_vars("units")
@@ -328,8 +222,7 @@ def _describe(
         **_baseline_attrs(baseline, predictor),
         "history": cf.history_line("verify"),
     }
-    order = [name for name in (*SCORES, "count") if name in scores]
-    return scores[order]
+    return scores[[*(entry.name for entry in shown), "count"]]
 
 
 def _baseline_attrs(baseline: object, predictor: object) -> dict[str, str]:

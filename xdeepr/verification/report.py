@@ -7,19 +7,7 @@ from math import isfinite
 import xarray as xr
 
 from xdeepr.errors import OptionError
-
-# Score -> heading; in the order of the table.
-_ROWS = {
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "bias": "bias",
-    "pearson_r": "correlation",
-    "crps": "CRPS",
-    "crps_fair": "fair CRPS",
-    "spread_skill_ratio": "spread-skill ratio",
-}
-# Scores that say how large an error is, so that a change in percent has a meaning.
-_ERRORS = ("rmse", "mae", "crps", "crps_fair")
+from xdeepr.verification.metrics import METRICS, Metric
 
 
 def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
@@ -47,10 +35,13 @@ def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
 
     Examples
     --------
-    >>> print(score_table(scores))  # doctest: +SKIP
-    t2m, 184320 points
-                            ddpm   bicubic  improvement
-    RMSE               K   0.437     1.119        +60.9 %
+    >>> coordinates = {"system": ["ddpm", "bicubic"], "variable": "t2m", "units": "K"}
+    >>> scores = xr.Dataset({"rmse": ("system", [0.437, 1.119])}, coordinates)
+    >>> print(score_table(scores, baseline="bicubic"))
+    t2m
+               ddpm  bicubic  improvement
+    -------------------------------------
+    RMSE  K  0.4370   1.1190      +60.9 %
     """
     check_scores(scores)
     systems = [str(s) for s in scores["system"].values]
@@ -71,12 +62,14 @@ def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
 
 def check_scores(scores: xr.Dataset) -> None:
     """Raise OptionError unless `scores` are what `verify` returns for ``dim=None``."""
-    if "system" not in scores.dims or not any(name in scores for name in _ROWS):
+    shown = [entry for entry in METRICS.values() if entry.name in scores]
+    if "system" not in scores.dims or not shown:
         raise OptionError(
             "The dataset holds no scores along 'system'. Use the result of verify(...); select a "
             "single system as a list, e.g. .sel(system=['ddpm'])."
         )
-    left = sorted({str(d) for d in scores.dims} - {"system", "variable", "rank"})
+    own = {dim for entry in shown for dim in entry.dims}
+    left = sorted({str(d) for d in scores.dims} - {"system", "variable"} - own)
     if left:
         raise OptionError(
             f"The scores vary along {', '.join(map(repr, left))}, so they are maps or series. Use "
@@ -86,14 +79,16 @@ def check_scores(scores: xr.Dataset) -> None:
 
 
 def _table(scores: xr.Dataset, systems: list[str], baseline: str | None) -> str:
-    names = [name for name in _ROWS if name in scores]
     rows = [["", "", *systems, *(["improvement"] if baseline else [])]]
-    for name in names:
-        values = [scores[name].sel(system=s).item() for s in systems]
-        row = [_ROWS[name], _units(scores, name), *_numbers(values)]
+    for entry in METRICS.values():
+        if entry.name not in scores or entry.dims:  # a histogram or curve is no number
+            continue
+        score = scores[entry.name]
+        values = [score.sel(system=s).item() for s in systems]
+        row = [entry.label, _units(scores, entry), *_numbers(values)]
         if baseline:
-            reference = scores[name].sel(system=baseline).item()
-            row.append(_improvement(values[0], reference) if name in _ERRORS else "")
+            reference = score.sel(system=baseline).item()
+            row.append(_improvement(values[0], reference) if entry.better == "lower" else "")
         rows.append(row)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [_title(scores)]
@@ -112,11 +107,12 @@ def _title(scores: xr.Dataset) -> str:
     return f"{name}, {int(scores['count'].max())} points"
 
 
-def _units(scores: xr.Dataset, name: str) -> str:
-    units = scores[name].attrs.get("units")
-    if units is None and "units" in scores.coords:
-        units = scores["units"].item()
-    return str(units or "")
+def _units(scores: xr.Dataset, entry: Metric) -> str:
+    """Units of a score; those of a field are a coordinate where there are several variables."""
+    own = scores[entry.name].attrs.get("units")
+    if own is None and "units" in scores.coords:
+        own = scores["units"].item()
+    return str(own or "")
 
 
 def _numbers(values: list[float]) -> list[str]:

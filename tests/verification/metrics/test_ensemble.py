@@ -7,12 +7,14 @@ import pytest
 import xarray as xr
 import xskillscore as xs
 
-from xdeepr.verification import crps, ensemble_scores, ensemble_statistics
+from xdeepr.verification import crps
+from xdeepr.verification.metrics.deterministic import ERRORS
+from xdeepr.verification.metrics.ensemble import ENSEMBLE, SPREAD_SKILL_RATIO
+from xdeepr.verification.metrics.metric import Means, Pair
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(20170602)
+def statistics(ensemble: xr.DataArray, truth: xr.DataArray) -> Means:
+    return ENSEMBLE.compute(Pair(ensemble, truth, xr.ones_like(truth), ("y", "x")))
 
 
 def ensemble_and_truth(
@@ -62,17 +64,17 @@ def test_fair_crps_of_a_gaussian_does_not_depend_on_the_ensemble_size(rng, membe
 
 def test_exchangeable_ensemble_has_spread_skill_one_and_flat_ranks(rng):
     ensemble, truth = ensemble_and_truth(rng, 9, 100_000)
-    means = {k: v.mean("cell") for k, v in ensemble_statistics(ensemble, truth).items()}
-    means["squared_error"] = ((ensemble.mean("realization") - truth) ** 2).mean("cell")
-    scores = ensemble_scores(means, 9)
-    assert scores["spread_skill_ratio"].item() == pytest.approx(1, abs=0.01)
-    np.testing.assert_allclose(scores["rank_histogram"], 0.1, atol=0.005)
-    assert scores["rank_histogram"].sum().item() == pytest.approx(1, abs=1e-12)
+    mean = Pair(ensemble.mean("realization"), truth, xr.ones_like(truth), ("y", "x"))
+    both = {**statistics(ensemble, truth), **ERRORS.compute(mean)}
+    means = {k: v.mean("cell") for k, v in both.items()}
+    assert SPREAD_SKILL_RATIO.score(means).item() == pytest.approx(1, abs=0.01)
+    np.testing.assert_allclose(means["rank_histogram"], 0.1, atol=0.005)
+    assert means["rank_histogram"].sum().item() == pytest.approx(1, abs=1e-12)
 
 
 def test_ranks_are_those_of_xskillscore(rng):
     ensemble, truth = ensemble_and_truth(rng, 6, 1000)
-    ours = ensemble_statistics(ensemble, truth)["rank_histogram"].sum("cell")
+    ours = statistics(ensemble, truth)["rank_histogram"].sum("cell")
     oracle = xs.rank_histogram(truth, ensemble, member_dim="realization")
     np.testing.assert_allclose(ours, oracle)
     np.testing.assert_array_equal(ours["rank"], oracle["rank"])
@@ -81,14 +83,14 @@ def test_ranks_are_those_of_xskillscore(rng):
 def test_ties_are_shared_evenly_among_their_ranks():
     # Precipitation: a dry truth among three dry realizations of four.
     ensemble = xr.DataArray([[0.0], [0.0], [0.0], [1.0]], dims=("realization", "cell"))
-    shares = ensemble_statistics(ensemble, xr.DataArray([0.0], dims="cell"))["rank_histogram"]
+    shares = statistics(ensemble, xr.DataArray([0.0], dims="cell"))["rank_histogram"]
     np.testing.assert_array_equal(shares.squeeze(), [0.25, 0.25, 0.25, 0.25, 0])
 
 
 def test_missing_values_stay_missing_in_their_cell_only():
     ensemble = xr.DataArray([[0.0, 1.0, np.nan], [2.0, 1.0, 1.0]], dims=("realization", "cell"))
     truth = xr.DataArray([np.nan, 1.0, 1.0], dims="cell")
-    for statistic in ensemble_statistics(ensemble, truth).values():
+    for statistic in statistics(ensemble, truth).values():
         missing = statistic.isnull()
         missing = missing.all("rank") if "rank" in missing.dims else missing
         np.testing.assert_array_equal(missing, [True, False, True])
@@ -96,13 +98,13 @@ def test_missing_values_stay_missing_in_their_cell_only():
 
 def test_single_realization_has_no_fair_crps_and_no_variance():
     ensemble = xr.DataArray([[3.0]], dims=("realization", "cell"))
-    statistics = ensemble_statistics(ensemble, xr.DataArray([1.0], dims="cell"))
-    assert statistics["crps"].item() == 2.0
-    assert np.isnan(statistics["crps_fair"]).all()
-    assert np.isnan(statistics["variance"]).all()
+    of_one = statistics(ensemble, xr.DataArray([1.0], dims="cell"))
+    assert of_one["crps"].item() == 2.0
+    assert np.isnan(of_one["crps_fair"]).all()
+    assert np.isnan(of_one["expected_squared_error"]).all()
 
 
 def test_statistics_of_lazy_fields_are_lazy(rng):
     ensemble, truth = ensemble_and_truth(rng, 4, 10)
-    statistics = ensemble_statistics(ensemble.chunk({"cell": 5}), truth)
-    assert all(field.chunks is not None for field in statistics.values())
+    lazy = statistics(ensemble.chunk({"cell": 5}), truth)
+    assert all(field.chunks is not None for field in lazy.values())
