@@ -214,6 +214,7 @@ class _Accessor(Generic[XarrayObject]):
         extra: Mapping[str, AnyXarray] | None = None,
         dim: Hashable | Iterable[Hashable] | None = None,
         weights: Literal["area"] | xr.DataArray | None = "area",
+        metrics: str | Iterable[str] | None = None,
         progress: bool = False,
     ) -> xr.Dataset:
         """Score this downscaled field against a reference, beside a baseline."""
@@ -227,6 +228,7 @@ class _Accessor(Generic[XarrayObject]):
             extra=extra,
             dim=dim,
             weights=weights,
+            metrics=metrics,
             progress=progress,
         )
 

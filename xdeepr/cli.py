@@ -181,6 +181,7 @@ def _verify(options: argparse.Namespace) -> None:
         open_file(options.reference),
         baseline=_baseline(options.baseline),
         predictor=_optional(options.predictor),
+        metrics=options.metrics,
         progress=_shows_progress(options),
     )
     if options.out is not None:
@@ -355,6 +356,8 @@ def _add_fit(commands: Any) -> None:
 
 
 def _add_verify(commands: Any) -> None:
+    from xdeepr.verification import METRICS
+
     command = _command(commands, "verify", _verify, "score a downscaled file beside a baseline")
     command.add_argument("forecast", metavar="FORECAST", type=Path, help="downscaled file")
     command.add_argument("reference", metavar="REFERENCE", type=Path, help="the truth")
@@ -363,6 +366,10 @@ def _add_verify(commands: Any) -> None:
         "--baseline",
         default="bicubic",
         help=f"what to beat: {', '.join(INTERPOLATIONS)}, none, or a file",
+    )
+    names = ", ".join(f"{name} ({entry.long_name})" for name, entry in METRICS.items())
+    command.add_argument(
+        "--metrics", nargs="+", metavar="NAME", help=f"scores other than the usual: {names}"
     )
     command.add_argument("--out", type=Path, help="file for the scores: .nc or .zarr")
     _add_common(command)
