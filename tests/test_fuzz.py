@@ -192,9 +192,10 @@ def diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.networks.helpers import of_deepr
     from xdeepr.networks.conv_baseline import ConvBaseline
 
-    network = roughen(ConvBaseline.from_deepr(BASELINE))
+    network = roughen(of_deepr(ConvBaseline, BASELINE))
     return write_regression(tmp_path_factory.mktemp("deepr") / "baseline", network, BASELINE)
 
 

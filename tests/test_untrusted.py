@@ -227,6 +227,8 @@ def test_networks_larger_than_their_weights_are_not_built(config, folder):
         ({"depths": [10**4] * 60}, "is of a network of more"),
         ({"depths": [1] * 65}, "depths has 65 entries"),
         ({"depths": None}, "wrong kind|damaged"),
+        ({"depths": 6}, "wrong kind|damaged"),
+        ({"hidden_act": "wave"}, "wave"),
         ({"real_upscale": 16, "input_shape": [2, 3]}, "16"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -30,3 +32,8 @@ def untouched(network: nn.Module, output: torch.Tensor) -> list[str]:
         for name, p in network.named_parameters()
         if p.requires_grad and (p.grad is None or not bool((p.grad != 0).any()))
     ]
+
+
+def of_deepr(cls: Any, config: dict[str, Any]) -> Any:
+    """The network of a published ``config.json``, with fresh weights."""
+    return cls(**cls.keywords_of_deepr(config))

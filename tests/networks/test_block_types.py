@@ -17,7 +17,7 @@ from diffusers.models.unets import unet_2d_blocks
 from tests.networks.helpers import TIMES, numbers, roughen, untouched
 from xdeepr.errors import OptionError
 from xdeepr.networks import NETWORKS, build
-from xdeepr.networks.block_types import BLOCKS, BOTH, Block, arrange, one_of, runnable
+from xdeepr.networks.block_types import BLOCKS, BOTH, Block, arrange, runnable
 from xdeepr.networks.conditional import UNet2DCondition
 from xdeepr.networks.padding import padded_call
 from xdeepr.networks.unet import UNet2D
@@ -248,11 +248,6 @@ def test_one_half_mirrors_the_other() -> None:
     up = ["ResnetUpsampleBlock2D", "AttnUpBlock2D", "UpBlock2D"]
     assert arrange("unet2d", WIDTHS, down, None, (), 1, None).up == tuple(up)
     assert arrange("unet2d", WIDTHS, None, up, (), 1, None).down == tuple(down)
-
-
-def test_a_value_far_from_all_names_them_all() -> None:
-    with pytest.raises(OptionError, match=r"colour='x'.*blue, green"):
-        one_of("colour", "x", ("blue", "green"))
 
 
 def markdown_table() -> str:

@@ -11,7 +11,12 @@ from diffusers import UNet2DConditionModel
 
 from tests.networks.helpers import TIMES, numbers, roughen, untouched
 from xdeepr.errors import OptionError
-from xdeepr.networks.conditional import ADDITIONS, MIDDLES, UNet2DCondition, positions
+from xdeepr.networks.conditional import (
+    ADDITIONS,
+    ConditionOptions,
+    UNet2DCondition,
+    positions,
+)
 from xdeepr.networks.padding import padded_call
 
 TINY: dict[str, Any] = {
@@ -69,7 +74,7 @@ def test_options_run_and_all_weights_are_trained(options: dict[str, Any]) -> Non
     assert untouched(network, out) == []
 
 
-@pytest.mark.parametrize("middle", MIDDLES)
+@pytest.mark.parametrize("middle", [*ConditionOptions.middles, None])
 def test_middles(middle: str | None) -> None:
     network = roughen(tiny(**ALL, mid_block_type=middle))
     assert untouched(network, network(numbers(2, 3, 8, 8), *told())) == []

@@ -13,7 +13,8 @@ from torch import nn
 
 from xdeepr.errors import OptionError
 from xdeepr.networks.lr_parts import CovariateHead, baseline
-from xdeepr.networks.swin2sr import DropPath, Swin2SR
+from xdeepr.networks.swin2sr import Swin2SR
+from xdeepr.networks.transformers_swin import DropPath
 
 SMALL = {"embed_dim": 8, "depths": [2], "num_heads": [2], "window_size": 4}
 

@@ -79,8 +79,8 @@ def test_labels_add_up(first: str, second: str) -> None:
 @pytest.mark.parametrize(
     ("encodings", "message"),
     [
-        ({"hours": "class"}, "'hours' is not known. Nearest: hour"),
-        ({"hour": "clas"}, "'clas' is not known. Nearest: class"),
+        ({"hours": "class"}, "'hours' is not one of .* Did you mean 'hour'"),
+        ({"hour": "clas"}, "'clas' is not one of .* Did you mean 'class'"),
         ({"hour": "cyclical"}, "class, positional, timestep"),
         ({"month": "class"}, "hour, day_of_year"),
     ],

@@ -100,7 +100,7 @@ def test_options_run_and_all_weights_are_trained(options: dict[str, Any]) -> Non
         ("resnet_time_scale_shift", "spatial", "default, scale_shift"),
         ("downsample_type", "fir", "conv, resnet"),
         ("upsample_type", "fir", "conv, resnet"),
-        ("downsample_padding", 2, "1, 0"),
+        ("downsample_padding", 2, "from 0 to 1"),
         ("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"),
         ("layers_per_block", 0, "at least 1"),
     ],

@@ -12,29 +12,119 @@ Both classes have
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from xdeepr.errors import OptionError
+from xdeepr.networks import diffusers_nets
+from xdeepr.networks.building import takes
 
 MEMORY = 0.98
 """Weight of the past in the record of how often an entry of the codebook is used."""
+
 DEAD = 0.1
 """An entry used less often than this, against an even use of all entries, is moved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderOptions:
+    """Keywords of both autoencoders. Checked when made.
+
+    Parameters
+    ----------
+    latent_channels : int
+        Channels of a latent; with a codebook, between the encoder and the codebook.
+    block_out_channels : sequence of int
+        Width of each level; each level but the last halves both sizes.
+    layers_per_block : int
+        Residual blocks in each level.
+    down_block_types, up_block_types : sequence of str, optional
+        diffusers' names of the blocks, one for each level. ``AttnDownEncoderBlock2D`` and
+        ``AttnUpDecoderBlock2D`` have attention, by default no level has.
+    norm_num_groups : int
+        Groups of the group normalization; must divide every width.
+    act_fn : str
+        Activation.
+    mid_block_add_attention : bool
+        Attention in the lowest level. It lets every pixel depend on the whole tile, and its cost
+        grows with the square of the tile's area. diffusers' own default is True: say so for
+        weights that were trained with it.
+    sample_size : int or sequence of int
+        Size of the fields of the training; recorded only.
+
+    Raises
+    ------
+    OptionError
+        If widths, groups and blocks do not fit together.
+    """
+
+    latent_channels: int = 4
+    block_out_channels: Sequence[int] = (16, 32, 32)
+    layers_per_block: int = 1
+    down_block_types: Sequence[str] | None = None
+    up_block_types: Sequence[str] | None = None
+    norm_num_groups: int = 8
+    act_fn: str = "silu"
+    mid_block_add_attention: bool = False
+    sample_size: int | Sequence[int] = 32
+
+    def __post_init__(self) -> None:
+        widths, groups = self.block_out_channels, self.norm_num_groups
+        if not widths or any(width % groups for width in widths):
+            raise OptionError(
+                f"block_out_channels={list(widths)}: every width must be a multiple of"
+                f" norm_num_groups={groups}, and one level is the least."
+            )
+        for option in ("down_block_types", "up_block_types"):
+            blocks = getattr(self, option)
+            if blocks and len(blocks) != len(widths):
+                raise OptionError(
+                    f"{option} names {len(blocks)} blocks for the {len(widths)} levels of"
+                    f" block_out_channels={list(widths)}: give one for each level."
+                )
+
+    def keywords(self, channels: int) -> dict[str, Any]:
+        """Return keywords of diffusers' classes, for fields of some channels."""
+        levels = len(self.block_out_channels)
+        return {
+            **asdict(self),
+            "in_channels": channels,
+            "out_channels": channels,
+            "block_out_channels": tuple(self.block_out_channels),
+            "down_block_types": tuple(self.down_block_types or ["DownEncoderBlock2D"] * levels),
+            "up_block_types": tuple(self.up_block_types or ["UpDecoderBlock2D"] * levels),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQOptions(AutoencoderOptions):
+    """Keywords of an autoencoder with a codebook, beside those of both.
+
+    Parameters
+    ----------
+    num_vq_embeddings : int
+        Entries of the codebook.
+    vq_embed_dim : int, optional
+        Channels of an entry, and so of a latent: the attribute ``latent_channels`` is this
+        number. The keyword `latent_channels` by default.
+    """
+
+    num_vq_embeddings: int = 256
+    vq_embed_dim: int | None = None
 
 
 class _Autoencoder(nn.Module):
     """What the two autoencoders share; ``model`` is the one of diffusers."""
 
-    model: Any
-
-    def __init__(self, channels: int, levels: int, latent_channels: int) -> None:
+    def __init__(self, channels: int, kind: str, options: AutoencoderOptions) -> None:
         super().__init__()
         self.channels = channels
-        self.latent_channels = latent_channels
-        self.multiple = 2 ** (levels - 1)
+        self.latent_channels = options.latent_channels
+        self.multiple = 2 ** (len(options.block_out_channels) - 1)
+        self.model = diffusers_nets.build_autoencoder(kind, options.keywords(channels))
 
     def encode(self, fields: torch.Tensor) -> torch.Tensor:
         """Return the latent (N, latent_channels, H/d, W/d) of fields (N, channels, H, W)."""
@@ -61,64 +151,17 @@ class KLAutoencoder(_Autoencoder):
     ----------
     channels : int
         Channels of a field, in and out.
-    latent_channels : int, default: 4
-        Channels of a latent.
-    block_out_channels : sequence of int, default: (16, 32, 32)
-        Width of each level; each level but the last halves both sizes.
-    layers_per_block : int, default: 1
-        Residual blocks in each level.
-    down_block_types, up_block_types : sequence of str, optional
-        diffusers' names of the blocks, one for each level. ``AttnDownEncoderBlock2D`` and
-        ``AttnUpDecoderBlock2D`` have attention, by default no level has.
-    norm_num_groups : int, default: 8
-        Groups of the group normalization; must divide every width.
-    act_fn : str, default: "silu"
-        Activation.
-    mid_block_add_attention : bool, default: False
-        Attention in the lowest level. It lets every pixel depend on the whole tile, and its cost
-        grows with the square of the tile's area. diffusers' own default is True: say so for
-        weights that were trained with it.
-    sample_size : int or sequence of int, default: 32
-        Size of the fields of the training; recorded only.
-
-    Raises
-    ------
-    OptionError
-        If widths, groups and blocks do not fit together.
+    **keywords : Any
+        Fields of :class:`AutoencoderOptions`.
 
     References
     ----------
     Kingma and Welling, 2014, arXiv:1312.6114; Rombach et al., 2022, arXiv:2112.10752.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        latent_channels: int = 4,
-        block_out_channels: Sequence[int] = (16, 32, 32),
-        layers_per_block: int = 1,
-        down_block_types: Sequence[str] | None = None,
-        up_block_types: Sequence[str] | None = None,
-        norm_num_groups: int = 8,
-        act_fn: str = "silu",
-        mid_block_add_attention: bool = False,
-        sample_size: int | Sequence[int] = 32,
-    ) -> None:
-        super().__init__(channels, len(block_out_channels), latent_channels)
-        self.model = _build(
-            "AutoencoderKL",
-            channels,
-            latent_channels=latent_channels,
-            block_out_channels=block_out_channels,
-            layers_per_block=layers_per_block,
-            down_block_types=down_block_types,
-            up_block_types=up_block_types,
-            norm_num_groups=norm_num_groups,
-            act_fn=act_fn,
-            mid_block_add_attention=mid_block_add_attention,
-            sample_size=sample_size,
-        )
+    @takes(AutoencoderOptions)
+    def __init__(self, channels: int, **keywords: Any) -> None:
+        super().__init__(channels, "AutoencoderKL", AutoencoderOptions(**keywords))
 
     def encode(self, fields: torch.Tensor) -> torch.Tensor:
         """Return the mean (N, latent_channels, H/d, W/d) of the posterior distribution."""
@@ -161,32 +204,8 @@ class VQAutoencoder(_Autoencoder):
     ----------
     channels : int
         Channels of a field, in and out.
-    latent_channels : int, default: 4
-        Channels between the encoder and the codebook.
-    num_vq_embeddings : int, default: 256
-        Entries of the codebook.
-    vq_embed_dim : int, optional
-        Channels of an entry, and so of a latent: the attribute ``latent_channels`` is this
-        number. The keyword `latent_channels` by default.
-    block_out_channels : sequence of int, default: (16, 32, 32)
-        Width of each level; each level but the last halves both sizes.
-    layers_per_block : int, default: 1
-        Residual blocks in each level.
-    down_block_types, up_block_types : sequence of str, optional
-        diffusers' names of the blocks, one for each level, as in :class:`KLAutoencoder`.
-    norm_num_groups : int, default: 8
-        Groups of the group normalization; must divide every width.
-    act_fn : str, default: "silu"
-        Activation.
-    mid_block_add_attention : bool, default: False
-        Attention in the lowest level, as in :class:`KLAutoencoder`.
-    sample_size : int or sequence of int, default: 32
-        Size of the fields of the training; recorded only.
-
-    Raises
-    ------
-    OptionError
-        If widths, groups and blocks do not fit together.
+    **keywords : Any
+        Fields of :class:`VQOptions`.
 
     Notes
     -----
@@ -200,39 +219,12 @@ class VQAutoencoder(_Autoencoder):
 
     usage: torch.Tensor
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        latent_channels: int = 4,
-        num_vq_embeddings: int = 256,
-        vq_embed_dim: int | None = None,
-        block_out_channels: Sequence[int] = (16, 32, 32),
-        layers_per_block: int = 1,
-        down_block_types: Sequence[str] | None = None,
-        up_block_types: Sequence[str] | None = None,
-        norm_num_groups: int = 8,
-        act_fn: str = "silu",
-        mid_block_add_attention: bool = False,
-        sample_size: int | Sequence[int] = 32,
-    ) -> None:
-        super().__init__(channels, len(block_out_channels), vq_embed_dim or latent_channels)
-        self.model = _build(
-            "VQModel",
-            channels,
-            latent_channels=latent_channels,
-            num_vq_embeddings=num_vq_embeddings,
-            vq_embed_dim=vq_embed_dim,
-            block_out_channels=block_out_channels,
-            layers_per_block=layers_per_block,
-            down_block_types=down_block_types,
-            up_block_types=up_block_types,
-            norm_num_groups=norm_num_groups,
-            act_fn=act_fn,
-            mid_block_add_attention=mid_block_add_attention,
-            sample_size=sample_size,
-        )
-        self.register_buffer("usage", torch.zeros(num_vq_embeddings))
+    @takes(VQOptions)
+    def __init__(self, channels: int, **keywords: Any) -> None:
+        options = VQOptions(**keywords)
+        super().__init__(channels, "VQModel", options)
+        self.latent_channels = options.vq_embed_dim or options.latent_channels
+        self.register_buffer("usage", torch.zeros(options.num_vq_embeddings))
 
     def encode(self, fields: torch.Tensor) -> torch.Tensor:
         """Return the latent (N, latent_channels, H/d, W/d), not yet quantized."""
@@ -263,14 +255,16 @@ class VQAutoencoder(_Autoencoder):
         latent = self.encode(fields)
         if self.training:
             self._revive(latent.detach())
-        quantized, _, (_, _, index) = self.model.quantize(latent)
+        quantized, index = diffusers_nets.quantize(self.model, latent)
         count, _, height, width = latent.shape
-        entries = self.model.quantize.embedding(index.reshape(count, height, width))
+        codebook = diffusers_nets.codebook(self.model)
+        entries = nn.functional.embedding(index.reshape(count, height, width), codebook)
         entries = entries.permute(0, 3, 1, 2)
         commitment = (entries.detach() - latent).square().mean(dim=(1, 2, 3))
-        codebook = (entries - latent.detach()).square().mean(dim=(1, 2, 3))
-        reconstruction = self.model.decode(quantized, force_not_quantize=True).sample
-        return reconstruction, commitment + self.model.quantize.beta * codebook
+        attraction = (entries - latent.detach()).square().mean(dim=(1, 2, 3))
+        reconstruction = diffusers_nets.decode_entries(self.model, quantized)
+        weight = diffusers_nets.weight_of_codebook(self.model)
+        return reconstruction, commitment + weight * attraction
 
     @torch.no_grad()
     def _revive(self, latent: torch.Tensor) -> None:
@@ -281,7 +275,7 @@ class VQAutoencoder(_Autoencoder):
         use and a constant reconstruction (Dhariwal et al., 2020, arXiv:2005.00341, section 3.1).
         The latents are taken at even distances, not drawn, so that training stays repeatable.
         """
-        codebook = self.model.quantize.embedding.weight
+        codebook = diffusers_nets.codebook(self.model)
         pixels = latent.permute(0, 2, 3, 1).flatten(0, 2).to(codebook)
         dead = torch.nonzero(self.usage < DEAD)[:, 0]
         if len(dead):
@@ -298,35 +292,3 @@ class VQAutoencoder(_Autoencoder):
         """Take weights that were trained without a record of use: all entries count as used."""
         state_dict.setdefault(f"{prefix}usage", torch.ones_like(self.usage))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
-
-
-def _build(name: str, channels: int, **keywords: Any) -> nn.Module:
-    """Build an autoencoder of diffusers, with its blocks named and its options checked."""
-    import diffusers
-
-    widths = tuple(keywords["block_out_channels"])
-    groups = keywords["norm_num_groups"]
-    if not widths or any(width % groups for width in widths):
-        raise OptionError(
-            f"block_out_channels={list(widths)}: every width must be a multiple of"
-            f" norm_num_groups={groups}, and one level is the least."
-        )
-    for option, default in (
-        ("down_block_types", "DownEncoderBlock2D"),
-        ("up_block_types", "UpDecoderBlock2D"),
-    ):
-        blocks = keywords[option] or [default] * len(widths)
-        if len(blocks) != len(widths):
-            raise OptionError(
-                f"{option} names {len(blocks)} blocks for the {len(widths)} levels of"
-                f" block_out_channels={list(widths)}: give one for each level."
-            )
-        keywords[option] = tuple(blocks)
-    keywords["block_out_channels"] = widths
-    try:
-        return getattr(diffusers, name)(in_channels=channels, out_channels=channels, **keywords)
-    except ValueError as error:  # diffusers' only word about a block or activation it lacks
-        raise OptionError(
-            f"diffusers cannot build {name} ({error}): compare down_block_types,"
-            " up_block_types and act_fn with its documentation."
-        ) from error

@@ -8,14 +8,11 @@ strict.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch import nn
-
+from xdeepr.checks import nearest
 from xdeepr.errors import OptionError
 
 Family = Literal["plain", "skip", "k", "encoder"]
@@ -75,60 +72,6 @@ _REASONS: dict[str, str] = {
     "encoder": "it belongs to an autoencoder and passes nothing to the other half of a U-Net",
 }
 """Family -> why a network does not run one of its blocks."""
-
-
-def one_of(option: str, value: Any, known: Sequence[Any]) -> None:
-    """Refuse a value that is not among the known ones.
-
-    Parameters
-    ----------
-    option : str
-        Name of the option, for the message.
-    value : object
-        What was given.
-    known : sequence
-        What is possible.
-
-    Raises
-    ------
-    OptionError
-        With the nearest known names.
-    """
-    if value in known:
-        return
-    near = difflib.get_close_matches(str(value), [str(k) for k in known], n=4, cutoff=0.5)
-    names = ", ".join(near) or ", ".join(str(k) for k in known)
-    raise OptionError(f"{option}={value!r} is not known. Nearest: {names}.")
-
-
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "act_fn": ("silu", "swish", "mish", "gelu", "relu"),
-    "time_embedding_act_fn": (None, "silu", "swish", "mish", "gelu"),
-    "timestep_post_act": (None, "silu", "swish", "mish", "gelu"),
-    "time_embedding_type": ("positional", "fourier"),
-    "resnet_time_scale_shift": ("default", "scale_shift"),
-    "downsample_type": ("conv", "resnet"),
-    "upsample_type": ("conv", "resnet"),
-    "downsample_padding": (1, 0),
-}
-"""Option -> what it may be, for the options that both U-Nets of diffusers understand alike."""
-
-
-def check_choices(**options: Any) -> None:
-    """Refuse options that are none of :data:`CHOICES`.
-
-    Parameters
-    ----------
-    **options : object
-        Values by name.
-
-    Raises
-    ------
-    OptionError
-        With the known values.
-    """
-    for name, value in options.items():
-        one_of(name, value, CHOICES[name])
 
 
 def runnable(network: str, half: Literal["down", "up"] = "down") -> list[str]:
@@ -279,9 +222,9 @@ def _check_name(network: str, half: Literal["down", "up"], name: str) -> None:
     option, possible = f"{half}_block_types", runnable(network, half)
     block = _BY_NAME.get(name)
     if block is None or name != getattr(block, half):
-        near = difflib.get_close_matches(str(name), possible, n=3, cutoff=0.0)
         raise OptionError(
-            f"{option} names {name!r}, which is no {half} block. Nearest: {', '.join(near)}."
+            f"{option} names {name!r}, which is no {half} block. Nearest:"
+            f" {', '.join(nearest(name, possible))}."
         )
     if network not in block.networks:
         raise OptionError(
@@ -366,100 +309,3 @@ def _misfit(
         " their width. Give for example [32, 64, 64] and no time_embedding_dim, or put"
         " 'KDownBlock2D' and 'KUpBlock2D' on the coarsest level."
     )
-
-
-def construct(cls: type, settings: Mapping[str, Any]) -> Any:
-    """Build a U-Net of diffusers, whose errors are made readable.
-
-    Parameters
-    ----------
-    cls : type
-        ``UNet2DModel`` or ``UNet2DConditionModel``.
-    settings : mapping
-        Keywords of its constructor.
-
-    Returns
-    -------
-    torch.nn.Module
-
-    Raises
-    ------
-    OptionError
-        If the widths do not suit the groups of the normalization, or diffusers is too old.
-    """
-    try:
-        return cls(**settings)
-    except ValueError as error:
-        raise OptionError(
-            f"block_out_channels={list(settings['block_out_channels'])},"
-            f" norm_num_groups={settings['norm_num_groups']}: diffusers refuses them ({error})."
-            " Give widths that are multiples of norm_num_groups; with AttnSkip blocks multiples of"
-            " 32, with Skip blocks multiples of 4, and of 32 above 64."
-        ) from error
-    except TypeError as error:
-        import diffusers
-
-        raise OptionError(
-            f"diffusers {diffusers.__version__} does not know an option ({error}): leave it out or"
-            " update diffusers."
-        ) from error
-
-
-def adapt(unet: Any, in_channels: int, out_channels: int, head_width: int) -> None:
-    """Make a fresh U-Net of diffusers run on any channels and widths, and predict zero.
-
-    Parameters
-    ----------
-    unet : torch.nn.Module
-        Changed in place.
-    in_channels, out_channels : int
-        Skip blocks of diffusers have 3 of each.
-    head_width : int
-        Channels of an attention head.
-    """
-    from diffusers.models.attention_processor import Attention
-    from diffusers.models.normalization import AdaGroupNorm
-
-    for module in unet.modules():
-        if isinstance(module, Attention):
-            # diffusers takes the number of heads for their width in some blocks and mirrors one
-            # but not the other in the up half; the weights are the same, so it is set here
-            module.heads = _divisor(module.inner_dim, module.inner_dim // head_width)
-            module.scale = (module.inner_dim // module.heads) ** -0.5
-            module.sliceable_head_dim = module.heads
-        elif isinstance(module, AdaGroupNorm):
-            # groups of 32 channels, as diffusers has it, but for any width
-            width = module.linear.out_features // 2
-            module.num_groups = _divisor(width, width // 32)
-    for block in unet.down_blocks:
-        if getattr(block, "skip_conv", None) is not None:
-            block.skip_conv = nn.Conv2d(in_channels, block.skip_conv.out_channels, 1)
-    last = [unet.conv_out]
-    for block in unet.up_blocks:
-        if getattr(block, "skip_conv", None) is not None:
-            block.skip_conv = nn.Conv2d(block.skip_conv.in_channels, out_channels, 3, padding=1)
-            last.append(block.skip_conv)
-    # EDM starts from the prediction 0, so that D(x) is c_skip · x at first
-    for convolution in last:
-        nn.init.zeros_(convolution.weight)
-        nn.init.zeros_(convolution.bias)
-
-
-def without_tokens(unet: nn.Module) -> None:
-    """Remove the normalization of tokens from blocks that are given none."""
-    for module in unet.modules():
-        if getattr(module, "norm_cross", None) is not None:
-            module.norm_cross = None  # type: ignore[assignment]
-
-
-class NoMiddle(nn.Module):
-    """Stands between the two halves of a U-Net and does nothing."""
-
-    def forward(self, inputs: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        """Return the inputs."""
-        return inputs
-
-
-def _divisor(number: int, limit: int) -> int:
-    """Return the greatest divisor of a number up to a limit, at least 1."""
-    return next((d for d in range(max(limit, 1), 0, -1) if number % d == 0), 1)

@@ -9,29 +9,14 @@ import torch
 from torch import nn
 
 from xdeepr.errors import CheckpointError, OptionError
-from xdeepr.networks.conv_baseline import (
-    build_deepr,
-    check_deepr_config,
-    context_of,
-    folding,
-    pair_of,
-    whole_cells,
-    whole_number,
-)
-from xdeepr.networks.lr_parts import (
-    CovariateHead,
-    Interpolation,
-    baseline,
-    batch_of_covariates,
-    check_lr_network,
-)
+from xdeepr.networks.building import apart, takes
+from xdeepr.networks.deepr_config import check_config, context_of, pair_of, whole_number_of
+from xdeepr.networks.folding import folding, whole_cells
+from xdeepr.networks.lr_parts import LRNetwork
 from xdeepr.networks.swin2sr import SwinNetwork, SwinOptions
+from xdeepr.networks.transformers_swin import forget_mean_colour
 
-SWIN_KEYS = (
-    "embed_dim", "depths", "num_heads", "window_size", "patch_size", "mlp_ratio", "qkv_bias",
-    "hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate", "hidden_act",
-    "layer_norm_eps", "img_range", "resi_connection", "upsampler",
-)  # fmt: skip
+SWIN_KEYS = tuple(SwinOptions.__dataclass_fields__)
 """Keywords of the transformer, by the names of transformers."""
 
 DEEPR_DEFAULTS = {
@@ -48,7 +33,8 @@ class ConvSwin2SR(SwinNetwork):
     """Swin2SR for any factor: DeepR's network, whose checkpoints it loads.
 
     A convolution without padding maps the LR input with its context onto the HR size divided by
-    2^k, where k = ⌈log₂ factor⌉; Swin2SR enlarges this by 2^k.
+    2^k, where k = ⌈log₂ factor⌉; Swin2SR enlarges this by 2^k. If the factor is no power of two
+    the convolution belongs to one size of the input, and `lr_shape` is needed.
 
     Parameters
     ----------
@@ -57,28 +43,18 @@ class ConvSwin2SR(SwinNetwork):
     factor : int
         HR pixels along the edge of an LR cell, from 2.
     context : int, default: 0
-        Extra LR cells on each side of the input, which the first convolution folds in.
-    covariate_channels : int, default: 0
-        HR covariates.
+        Extra LR cells on each side of the input.
     lr_shape : (int, int), optional
-        Size of the input along y and x, context included. Needed if the factor is no power of
-        two: the network is then for this size only. Otherwise not used, and the attribute of
-        this name is None.
-    interpolation : {"bicubic", "bilinear", "nearest"}, optional
-        Interpolate the first `out_channels` predictors and add them to the output. By default
-        nothing is added.
+        Size of the input along y and x, context included.
     merge : {"residual", "deepr"}, default: "residual"
         How covariates enter: by a :class:`~xdeepr.networks.lr_parts.CovariateHead`, or by DeepR's
         two linear maps of each pixel, which need an interpolation.
     rgb_mean : bool, default: False
         Subtract the mean colour of photographs from three channels, as transformers does, and so
         DeepR's networks of three variables.
-    embed_dim, depths, num_heads, window_size, patch_size, mlp_ratio, qkv_bias
-        Of the transformer, as in :class:`~xdeepr.networks.swin2sr.Swin2SR`.
-    hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate
-        The same.
-    hidden_act, layer_norm_eps, img_range, resi_connection, upsampler
-        The same.
+    **keywords : Any
+        Of every :class:`~xdeepr.networks.lr_parts.LRNetwork`, and the fields of
+        :class:`~xdeepr.networks.swin2sr.SwinOptions`.
 
     Raises
     ------
@@ -90,10 +66,9 @@ class ConvSwin2SR(SwinNetwork):
     Conde et al., 2022, arXiv:2209.11345; DeepR's model card of ConvSwin2SR.
     """
 
-    grid = "lr"
     whole_cells = staticmethod(whole_cells)
-    multiple = 1
 
+    @takes(LRNetwork, SwinOptions)
     def __init__(
         self,
         in_channels: int,
@@ -101,54 +76,29 @@ class ConvSwin2SR(SwinNetwork):
         *,
         factor: int,
         context: int = 0,
-        covariate_channels: int = 0,
         lr_shape: Sequence[int] | None = None,
-        interpolation: Interpolation | None = None,
         merge: Literal["residual", "deepr"] = "residual",
         rgb_mean: bool = False,
-        embed_dim: int = 60,
-        depths: Sequence[int] = (2, 2),
-        num_heads: Sequence[int] = (6, 6),
-        window_size: int = 5,
-        patch_size: int = 1,
-        mlp_ratio: float = 2.0,
-        qkv_bias: bool = True,
-        hidden_dropout_prob: float = 0.0,
-        attention_probs_dropout_prob: float = 0.0,
-        drop_path_rate: float = 0.1,
-        hidden_act: str = "gelu",
-        layer_norm_eps: float = 1e-5,
-        img_range: float = 1.0,
-        resi_connection: str = "1conv",
-        upsampler: str = "pixelshuffle",
+        **keywords: Any,
     ) -> None:
-        super().__init__()
-        check_lr_network(in_channels, out_channels, factor, context, interpolation)
+        options, common = apart(SwinOptions, keywords)
+        super().__init__(in_channels, out_channels, factor=factor, context=context, **common)
         folded = folding(factor, context, lr_shape)
-        self.factor, self.context = factor, context
-        self.out_channels, self.covariate_channels = out_channels, covariate_channels
-        self.interpolation = interpolation
         self.lr_shape = folded.lr_shape
-        options = SwinOptions(
-            embed_dim, depths, num_heads, window_size, patch_size, mlp_ratio, qkv_bias,
-            hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate, hidden_act,
-            layer_norm_eps, img_range, resi_connection, upsampler,
-        )  # fmt: skip
         self.preprocess_model = nn.Conv2d(in_channels, in_channels, folded.kernel)
         self.swin = options.build(in_channels, out_channels, 2**folded.levels)
         if not rgb_mean:
-            self.swin.swin2sr.mean.zero_()
-        self.head: CovariateHead | None = None
+            forget_mean_colour(self.swin)
         self.merge_covars_interp: nn.Conv2d | None = None
         self.merge_covars_swin2sr: nn.Conv2d | None = None
-        if covariate_channels:
+        if self.covariate_channels:
             self._add_merging(merge)
 
     def _add_merging(self, merge: str) -> None:
         """Add what merges the covariates."""
         channels, more = self.out_channels, self.covariate_channels
         if merge == "residual":
-            self.head = CovariateHead(channels, more)
+            self.add_head()
         elif merge == "deepr" and self.interpolation is not None:
             self.merge_covars_interp = nn.Conv2d(channels + more, channels, 1)
             self.merge_covars_swin2sr = nn.Conv2d(channels + more, channels, 1)
@@ -158,50 +108,20 @@ class ConvSwin2SR(SwinNetwork):
                 " 'deepr' together with an interpolation, which DeepR merges covariates with."
             )
 
-    def forward(self, lr: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
-        """Return HR fields.
+    def enlarge(self, lr: torch.Tensor) -> torch.Tensor:
+        """Return HR fields (N, out, H, W) of the LR cells alone."""
+        return self.run_swin(self.preprocess_model(lr), any_size=self.lr_shape is None)
 
-        Parameters
-        ----------
-        lr : torch.Tensor
-            Normalized predictors with their context, shape (N, in, y, x).
-        covariates : torch.Tensor, optional
-            Normalized HR covariates, shape (N, K, H, W), or (1, K, H, W) for all entries.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (N, out, H, W) with H = (y − 2 · context) · factor, W alike.
-        """
-        out = self.run_swin(self.preprocess_model(lr), any_size=self.lr_shape is None)
-        if self.covariate_channels:
-            covariates = batch_of_covariates(covariates, self.covariate_channels, out)
-            if self.head is not None:
-                out = self.head(out, covariates)
-            elif self.merge_covars_swin2sr is not None:
-                out = self.merge_covars_swin2sr(torch.cat([out, covariates], dim=1))
-        if self.interpolation is None:
-            return out
-        base = baseline(lr, self.context, self.factor, self.out_channels, self.interpolation)
-        if self.merge_covars_interp is not None and covariates is not None:
-            base = self.merge_covars_interp(torch.cat([base, covariates], dim=1))
-        return base + out
-
-    @classmethod
-    def from_deepr(cls, config: Mapping[str, Any]) -> ConvSwin2SR:
-        """Build the network of a published ``config.json``, with fresh weights.
-
-        Parameters
-        ----------
-        config : mapping
-            As DeepR's ``save_pretrained`` wrote it.
-
-        Raises
-        ------
-        CheckpointError
-            If it has unknown keys, or the sizes in it contradict each other.
-        """
-        return build_deepr(cls, cls.keywords_of_deepr(config))
+    def merge(
+        self, fields: torch.Tensor, base: torch.Tensor | None, covariates: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the output, with covariates in DeepR's way if they are to enter so."""
+        interp, swin2sr = self.merge_covars_interp, self.merge_covars_swin2sr
+        if interp is None or swin2sr is None or base is None or covariates is None:
+            return super().merge(fields, base, covariates)
+        return interp(torch.cat([base, covariates], 1)) + swin2sr(
+            torch.cat([fields, covariates], 1)
+        )
 
     @staticmethod
     def keywords_of_deepr(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,26 +135,26 @@ class ConvSwin2SR(SwinNetwork):
         Raises
         ------
         CheckpointError
-            As :meth:`from_deepr`.
+            If it has unknown keys, or the sizes in it contradict each other.
         """
         known = {"input_shape", "sample_size", "image_size", "upscale", "real_upscale"}
         known |= {"num_channels", "num_channels_out", "num_high_res_covars", "num_low_res_covars"}
         known |= {"interpolation_method", "use_absolute_embeddings", *SWIN_KEYS}
-        check_deepr_config(config, "conv_swin2sr", known)
+        check_config(config, "conv_swin2sr", known)
         for key in ("use_absolute_embeddings", "num_low_res_covars"):
             if config.get(key):
                 raise CheckpointError(
                     f"config.json: {key} is {config[key]!r}, which none of DeepR's published"
                     " networks has and xdeepr does not build."
                 )
-        channels = whole_number(config, "num_channels", 0)
-        if not channels or whole_number(config, "num_channels_out", channels) != channels:
+        channels = whole_number_of(config, "num_channels", 0)
+        if not channels or whole_number_of(config, "num_channels_out", channels) != channels:
             raise CheckpointError(
                 f"config.json: num_channels is {config.get('num_channels')!r} and num_channels_out"
                 f" is {config.get('num_channels_out')!r}: the same number, from 1, is due for both."
             )
         lr_shape, factor, context = _sizes(config)
-        covariates = whole_number(config, "num_high_res_covars", 0)
+        covariates = whole_number_of(config, "num_high_res_covars", 0)
         swin = {key: config[key] for key in SWIN_KEYS if config.get(key) is not None}
         return {
             "in_channels": channels,
@@ -260,7 +180,10 @@ def _sizes(config: Mapping[str, Any]) -> tuple[tuple[int, int], int, int]:
     """
     lr_shape = pair_of(config, "input_shape")
     hr_shape = pair_of(config, "sample_size")
-    upscale, factor = whole_number(config, "upscale", 2), whole_number(config, "real_upscale", 0)
+    upscale, factor = (
+        whole_number_of(config, "upscale", 2),
+        whole_number_of(config, "real_upscale", 0),
+    )
     centre = pair_of(config, "image_size")
     if hr_shape is None and centre is not None and factor:
         hr_shape = centre[0] * factor, centre[1] * factor

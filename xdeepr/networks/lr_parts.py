@@ -1,15 +1,117 @@
-"""What networks on the LR grid share: their checks, their baseline, and HR covariates."""
+"""What networks on the LR grid share: their keywords, their baseline, and HR covariates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from xdeepr.checks import one_of
 from xdeepr.errors import OptionError
+from xdeepr.networks.building import zero_
 
 Interpolation = Literal["bicubic", "bilinear", "nearest"]
+
+
+class LRNetwork(nn.Module):
+    """A network from the LR to the HR grid; a subclass says how the cells become pixels.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Predictors and predictands.
+    factor : int
+        HR pixels along the edge of an LR cell, from 2.
+    context : int, default: 0
+        Extra LR cells on each side of the input.
+    covariate_channels : int, default: 0
+        HR covariates, merged by a :class:`CovariateHead`.
+    lr_shape : (int, int), optional
+        Size of the input along y and x, context included, for networks that belong to one size.
+        The attribute of this name is None where any size will do.
+    interpolation : {"bicubic", "bilinear", "nearest"}, optional
+        Interpolate the first `out_channels` predictors and add them to the output. By default
+        nothing is added.
+
+    Raises
+    ------
+    OptionError
+        If the arguments do not fit together.
+    """
+
+    grid = "lr"
+    multiple = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        factor: int,
+        context: int = 0,
+        covariate_channels: int = 0,
+        lr_shape: Sequence[int] | None = None,
+        interpolation: Interpolation | None = None,
+    ) -> None:
+        super().__init__()
+        if factor < 2:
+            raise OptionError(f"factor={factor}: a network on the LR grid needs a factor from 2.")
+        if context < 0:
+            raise OptionError(f"context={context}: give the number of extra LR cells, from 0.")
+        if interpolation is not None:
+            one_of("interpolation", interpolation, get_args(Interpolation))
+            if in_channels < out_channels:
+                raise OptionError(
+                    f"interpolation={interpolation!r} needs a predictor for each predictand, and"
+                    f" there are {in_channels} for {out_channels}: leave interpolation out."
+                )
+        self.factor, self.context = factor, context
+        self.out_channels, self.covariate_channels = out_channels, covariate_channels
+        self.interpolation = interpolation
+        self.lr_shape: tuple[int, int] | None = None
+        self.head: CovariateHead | None = None
+
+    def add_head(self) -> None:
+        """Add what merges covariates, as the last of the layers."""
+        if self.covariate_channels:
+            self.head = CovariateHead(self.out_channels, self.covariate_channels)
+
+    def enlarge(self, lr: torch.Tensor) -> torch.Tensor:
+        """Return HR fields (N, out, H, W) of the LR cells alone."""
+        raise NotImplementedError
+
+    def merge(
+        self, fields: torch.Tensor, base: torch.Tensor | None, covariates: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the output from enlarged fields, their baseline and covariates, if there are."""
+        if self.head is not None and covariates is not None:
+            fields = self.head(fields, covariates)
+        return fields if base is None else fields + base
+
+    def forward(self, lr: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
+        """Return HR fields.
+
+        Parameters
+        ----------
+        lr : torch.Tensor
+            Normalized predictors with their context, shape (N, in, y, x).
+        covariates : torch.Tensor, optional
+            Normalized HR covariates, shape (N, K, H, W), or (1, K, H, W) for all entries.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (N, out, H, W) with H = (y − 2 · context) · factor, W alike.
+        """
+        fields, base = self.enlarge(lr), None
+        if self.covariate_channels:
+            covariates = batch_of_covariates(covariates, self.covariate_channels, fields)
+        if self.interpolation is not None:
+            channels, mode = self.out_channels, self.interpolation
+            base = baseline(lr, self.context, self.factor, channels, mode)
+        return self.merge(fields, base, covariates)
 
 
 class CovariateHead(nn.Module):
@@ -36,40 +138,6 @@ class CovariateHead(nn.Module):
         """Return fields (N, C, H, W), corrected with covariates (N, K, H, W)."""
         hidden = self.conv_in(torch.cat([fields, covariates], dim=1))
         return fields + self.conv_out(nn.functional.gelu(hidden))
-
-
-def zero_(layer: nn.Module) -> None:
-    """Set the weights of a layer to zero, so that a fresh network predicts 0."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-
-
-def check_lr_network(
-    in_channels: int, out_channels: int, factor: int, context: int, interpolation: str | None
-) -> None:
-    """Refuse arguments that no network on the LR grid can have.
-
-    Raises
-    ------
-    OptionError
-        Names the argument.
-    """
-    if factor < 2:
-        raise OptionError(f"factor={factor}: a network on the LR grid needs a factor from 2.")
-    if context < 0:
-        raise OptionError(f"context={context}: give the number of extra LR cells, from 0.")
-    if interpolation is None:
-        return
-    if interpolation not in get_args(Interpolation):
-        raise OptionError(
-            f"interpolation={interpolation!r} is not known: choose None, 'bicubic', 'bilinear' or"
-            " 'nearest'."
-        )
-    if in_channels < out_channels:
-        raise OptionError(
-            f"interpolation={interpolation!r} needs a predictor for each predictand, and there are"
-            f" {in_channels} for {out_channels}: leave interpolation out."
-        )
 
 
 def baseline(lr: torch.Tensor, context: int, factor: int, channels: int, mode: str) -> torch.Tensor:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from xdeepr.checks import one_of
 from xdeepr.errors import OptionError
-from xdeepr.networks.block_types import one_of
 from xdeepr.networks.time_labels import LABEL_SCALE, FourierFeatures, TimeLabels, sinusoid
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from xdeepr.checks import one_of
 from xdeepr.errors import OptionError
-from xdeepr.networks.block_types import one_of
 
 PERIODS: dict[str, int] = {"hour": 24, "day_of_year": 366}
 """Feature -> number of its classes, and longest wavelength of its positional embedding."""

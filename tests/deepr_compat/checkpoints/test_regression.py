@@ -30,6 +30,7 @@ from tests.deepr_compat.checkpoints.folders import (
     write_json,
     write_regression,
 )
+from tests.networks.helpers import of_deepr
 from xdeepr.deepr_compat.checkpoints import from_deepr
 from xdeepr.errors import CheckpointError, GridError, OptionError
 from xdeepr.grids import grid_of
@@ -53,7 +54,7 @@ def build(config):
     """The network itself, with DeepR's order of rows, and random weights."""
     module, name = CLASSES[config["model_type"]]
     torch.manual_seed(2)
-    network = getattr(import_module(module), name).from_deepr(config)
+    network = of_deepr(getattr(import_module(module), name), config)
     return roughen(network, 3)
 
 
