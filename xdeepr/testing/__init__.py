@@ -1,6 +1,14 @@
 """What equality means here, and checks that others can run on parts of their own."""
 
 from xdeepr.testing.equality import SHARE_OF_DEVIATION, ULPS, assert_same_field, tolerance
+from xdeepr.testing.metrics import check_metric
 from xdeepr.testing.transforms import check_transform
 
-__all__ = ["SHARE_OF_DEVIATION", "ULPS", "assert_same_field", "check_transform", "tolerance"]
+__all__ = [
+    "SHARE_OF_DEVIATION",
+    "ULPS",
+    "assert_same_field",
+    "check_metric",
+    "check_transform",
+    "tolerance",
+]

@@ -127,7 +127,8 @@ def _means(pair: Pair, statistic: Statistic, dims: list[str]) -> dict[str, xr.Da
         weight = pair.weights.sum(lost) if lost else pair.weights
         # where nothing is scored a value may be missing, and NaN times 0 is no 0
         weighted = values.where(weight > 0, 0.0) * weight
-        means[name] = weighted.sum([d for d in dims if d not in lost]) / total.where(total > 0)
+        left = [d for d in dims if d not in lost]
+        means[name] = weighted.sum(left, skipna=False) / total.where(total > 0)
     return means
 
 
