@@ -122,3 +122,12 @@ def test_fourier_features_change_smoothly_with_the_noise_level() -> None:
     assert bool(torch.isfinite(steps).all())
     far = (features(levels[:1]) - features(levels[1500:1501])).norm()
     assert float(steps.max()) < 0.02 * float(far)
+
+
+def test_labels_are_those_that_fit_offers() -> None:
+    """Networks know nothing of what is above them, so that the names stand in two places."""
+    from xdeepr.inputs import times
+
+    channels = {"none", "cyclical"}
+    assert set(ENCODINGS) == set(times.ENCODINGS) - channels
+    assert tuple(PERIODS) == times.TIME_FEATURES

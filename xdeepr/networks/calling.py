@@ -15,7 +15,7 @@ from xdeepr.networks.padding import padded_call
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a network is told of a batch of tiles; everything is normalized.
+    """The conditions of a batch of tiles; everything is normalized.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def evaluate(
     network : torch.nn.Module
         A network of the registry.
     conditions : Conditions
-        What it is told.
+        One row for each tile.
     noisy : torch.Tensor, optional
         The scaled noisy target, shape (N, V, H, W), put before the channels.
     noise_label : torch.Tensor, optional

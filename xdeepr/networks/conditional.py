@@ -222,8 +222,8 @@ def _no_addition(value: str | None) -> None:
     if value is None:
         return
     known = ", ".join(ADDITIONS)
-    found = "is not one of diffusers'" if value not in ADDITIONS else "embeds texts or photographs"
+    cause = "is not one of diffusers'" if value not in ADDITIONS else "embeds texts or photographs"
     raise OptionError(
-        f"addition_embed_type={value!r} {found} (they are {known}). Leave it out or give None;"
-        " time_labels tell the network of hour and day."
+        f"addition_embed_type={value!r} {cause} (they are {known}). Leave it out or give None;"
+        " hour and day of the year enter through time_labels."
     )

@@ -39,10 +39,10 @@ def check_config(
     CheckpointError
         Names the keys and the nearest known ones.
     """
-    found = config.get("model_type", model_type)
-    if found != model_type:
+    other = config.get("model_type", model_type)
+    if other != model_type:
         raise CheckpointError(
-            f"config.json is of the model type {found!r}, where {model_type!r} is needed: choose"
+            f"config.json is of the model type {other!r}, where {model_type!r} is needed: choose"
             " the network that it belongs to."
         )
     unknown = sorted(set(config) - set(known) - set(without_effect) - WITHOUT_EFFECT)

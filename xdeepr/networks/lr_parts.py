@@ -115,7 +115,7 @@ class LRNetwork(nn.Module):
 
 
 class CovariateHead(nn.Module):
-    """Correct HR fields with what covariates tell of each pixel and its neighbours.
+    """Correct HR fields by the covariates of each pixel and its neighbours.
 
     Parameters
     ----------

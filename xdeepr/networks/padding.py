@@ -6,6 +6,16 @@ import torch
 from torch import nn
 
 
+def padded(inputs: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """Return fields (N, C, H, W) with more rows and columns on the high sides, edges reflected."""
+    if not (rows or columns):
+        return inputs
+    # reflection needs more pixels than it adds; a sliver narrower than that repeats its edge
+    reflects = rows < inputs.shape[-2] and columns < inputs.shape[-1]
+    mode = "reflect" if reflects else "replicate"
+    return nn.functional.pad(inputs, (0, columns, 0, rows), mode=mode)
+
+
 def padded_call(
     network: nn.Module, inputs: torch.Tensor, *labels: torch.Tensor | None
 ) -> torch.Tensor:
@@ -30,10 +40,5 @@ def padded_call(
     """
     height, width = inputs.shape[-2:]
     multiple = int(network.multiple)  # type: ignore[arg-type]
-    pad_y, pad_x = -height % multiple, -width % multiple
-    if not (pad_y or pad_x):
-        return network(inputs, *labels)
-    # reflection needs more pixels than it adds; a sliver narrower than that repeats its edge
-    mode = "reflect" if pad_y < height and pad_x < width else "replicate"
-    inputs = nn.functional.pad(inputs, (0, pad_x, 0, pad_y), mode=mode)
+    inputs = padded(inputs, -height % multiple, -width % multiple)
     return network(inputs, *labels)[..., :height, :width]

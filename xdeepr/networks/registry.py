@@ -1,13 +1,17 @@
 """Networks by name. To add one: write the class, add one line to :data:`NETWORKS`.
 
+:func:`xdeepr.testing.check_network` then says whether it holds what is relied on.
+
 A network is a ``torch.nn.Module`` whose constructor takes keywords that JSON can hold. There are
 three kinds.
 
 On the HR grid (``grid = "hr"``, the default)
-    ``forward(inputs, noise_label, labels=None, lr=None)``: (N, in, H, W) and (N,) to
-    (N, out, H, W). Keywords begin with ``in_channels`` and ``out_channels``, and there are
-    ``time_labels`` and ``lr_channels`` where the network embeds the time itself or, with
-    ``uses_lr = True``, attends to the LR fields. H and W are multiples of ``multiple``.
+    ``forward(inputs, noise_label, labels=None, lr=None)`` gives (N, out, H, W) for `inputs`, the
+    noisy target and the conditions as channels, (N, in, H, W); `noise_label`, (N,); `labels`, hour
+    and day of the year as the network's ``time_labels`` name them, (N, L); and `lr`, the
+    predictors on the LR grid around the tile, (N, ``lr_channels``, y, x), for networks with
+    ``uses_lr = True``. H and W are multiples of ``multiple``. Keywords begin with ``in_channels``
+    and ``out_channels``.
 From the LR to the HR grid (``grid = "lr"``)
     ``forward(lr, covariates=None)``: (N, in, y, x) to (N, out, (y - 2c) f, (x - 2c) f). Keywords
     begin with ``in_channels``, ``out_channels``, ``factor`` (f), ``context`` (c) and
@@ -18,11 +22,11 @@ Autoencoders
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from xdeepr.errors import CheckpointError, OptionError
+from xdeepr.checks import one_of
+from xdeepr.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,12 +60,9 @@ def network_class(name: str) -> type[nn.Module]:
     OptionError
         For an unknown name; names the nearest ones.
     """
-    if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, n=3, cutoff=0.0)
-        raise OptionError(f"network {name!r} is not known. Nearest names: {', '.join(near)}.")
-    module, cls = NETWORKS[name].split(":")
-    found: type[nn.Module] = getattr(import_module(module), cls)
-    return found
+    module, cls = NETWORKS[one_of("network", name, NETWORKS)].split(":")
+    network: type[nn.Module] = getattr(import_module(module), cls)
+    return network
 
 
 def build(name: str, config: dict[str, Any]) -> nn.Module:

@@ -14,6 +14,7 @@ from xdeepr.checks import one_of, whole_number
 from xdeepr.errors import OptionError
 from xdeepr.networks.building import apart, takes
 from xdeepr.networks.lr_parts import LRNetwork
+from xdeepr.networks.padding import padded
 from xdeepr.networks.transformers_swin import (
     DERIVED,
     build_swin,
@@ -160,13 +161,8 @@ class SwinNetwork(LRNetwork):
         window, upscale = self.swin.config.window_size, self.swin.config.upscale
         height, width = lr.shape[-2:]
         least = 2 * window if any_size else window
-        pad_y = max(-height % window, least - height)
-        pad_x = max(-width % window, least - width)
-        if pad_y or pad_x:
-            # reflection needs more cells than it adds; a smaller field repeats its edge
-            mode = "reflect" if pad_y < height and pad_x < width else "replicate"
-            lr = nn.functional.pad(lr, (0, pad_x, 0, pad_y), mode=mode)
-        out = self.swin(pixel_values=lr).reconstruction
+        more = [max(-cells % window, least - cells) for cells in (height, width)]
+        out = self.swin(pixel_values=padded(lr, *more)).reconstruction
         return out[..., : height * upscale, : width * upscale]
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:

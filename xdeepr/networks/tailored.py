@@ -90,8 +90,8 @@ class SelfAttention(nn.Module):
         # (N, 3 C, H, W) -> three of (N, heads, pixels, channels of a head)
         asked = self.ask(self.norm(fields)).reshape(batch, 3, self.heads, width // self.heads, -1)
         query, key, value = asked.transpose(-1, -2).unbind(1)
-        found = nn.functional.scaled_dot_product_attention(query, key, value)
-        return fields + self.answer(found.transpose(-1, -2).reshape(batch, width, *size))
+        taken = nn.functional.scaled_dot_product_attention(query, key, value)
+        return fields + self.answer(taken.transpose(-1, -2).reshape(batch, width, *size))
 
 
 class Step(nn.Module):
@@ -254,29 +254,7 @@ class TailoredUNet(nn.Module):
         labels: torch.Tensor | None = None,
         lr: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Evaluate the network.
-
-        Parameters
-        ----------
-        inputs : torch.Tensor
-            Noisy target and conditions, shape (N, in_channels, H, W).
-        noise_label : torch.Tensor
-            Shape (N,).
-        labels : torch.Tensor, optional
-            Hour and day of year as the network's `time_labels` name them, shape (N, L).
-        lr : torch.Tensor, optional
-            Not used.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (N, out_channels, H, W).
-
-        Raises
-        ------
-        OptionError
-            If labels are missing.
-        """
+        """Return (N, out, H, W); see :mod:`xdeepr.networks.registry` for the arguments."""
         time = self._time(noise_label, labels)
         fields = self.stem(inputs)
         kept = [fields]

@@ -1,4 +1,4 @@
-"""Embeddings of the numbers that a U-Net is told beside its maps: noise level, hour and day."""
+"""Embeddings of the conditions that are single numbers: noise level, hour and day of the year."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERIODS: dict[str, int] = {"hour": 24, "day_of_year": 366}
 """Feature -> number of its classes, and longest wavelength of its positional embedding."""
 
 ENCODINGS = ("class", "positional", "timestep")
-"""How a label can enter a network as a vector."""
+"""How a label can enter a network as a vector: those encodings of ``fit`` that are no channels."""
 
 LABEL_SCALE = 250.0
 """Noise labels are log(sigma)/4, about -1..1; the positional embedding wants hundreds."""

@@ -180,7 +180,7 @@ class PlainOptions(UNetOptions):
     def keywords(self, levels: Arrangement) -> dict[str, Any]:
         """Return keywords of diffusers' class, but for the channels."""
         keywords = super().keywords(levels)
-        del keywords["mid_block_type"]  # of which there is one in UNet2DModel
+        del keywords["mid_block_type"]  # UNet2DModel has one kind only
         if self.add_attention is None:
             keywords["add_attention"] = levels.attends
         return keywords

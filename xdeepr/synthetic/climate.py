@@ -45,7 +45,7 @@ _T2M = {
 
 @dataclass(frozen=True)
 class SyntheticClimate:
-    """A fictive island, its weather at HR, and what LR tells about it.
+    """A fictive island: its weather at HR, and the distribution that follows from LR.
 
     The mean depends only on what a network can see: statics, hour of day and day of year. The
     anomaly has a synoptic part, smooth and the same over land and sea, and a local part with
@@ -321,7 +321,7 @@ class SyntheticClimate:
         orography, land = self._terrain
         day = (times - times.astype("datetime64[Y]")) / np.timedelta64(1, "D")
         hour = (times - times.astype("datetime64[D]")) / np.timedelta64(1, "h")
-        # One local time for the whole domain: a network is told the hour, not the longitude.
+        # One local time for the whole domain: the hour is a condition, the longitude is not.
         hour = hour + (self.west + self.shape[1] * self.resolution / 2) / 15
         season = np.cos(2 * np.pi * (day - WARMEST_DAY) / 365.25)[:, None, None]
         daily = np.cos(2 * np.pi * (hour - WARMEST_HOUR) / 24)[:, None, None]

@@ -103,7 +103,7 @@ class Lattice:
 
 
 class GaussianField:
-    """A zero-mean Gaussian field on a lattice, and what its block means tell about it.
+    """A zero-mean Gaussian field on a lattice, and its distribution given its block means.
 
     Parameters
     ----------

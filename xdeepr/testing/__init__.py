@@ -2,6 +2,7 @@
 
 from xdeepr.testing.equality import SHARE_OF_DEVIATION, ULPS, assert_same_field, tolerance
 from xdeepr.testing.metrics import check_metric
+from xdeepr.testing.networks import check_network
 from xdeepr.testing.transforms import check_transform
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "ULPS",
     "assert_same_field",
     "check_metric",
+    "check_network",
     "check_transform",
     "tolerance",
 ]
