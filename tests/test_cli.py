@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +89,47 @@ def test_downscale_writes_what_the_accessor_gives(here: Path, name: str) -> None
         assert written["t2m"].attrs["units"] == "K"
         assert written.attrs["xdeepr_seed"] == 7
         assert "xdeepr" in written.attrs["history"].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("verb", "command", "options"),
+    [
+        ("downscaling.downscale", "downscale lr.nc out.nc",
+         {"model": "tiny", "members": 3, "seed": 4, "steps": 5, "sampler": "ddim", "factor": 4,
+          "tile": 16, "overlap": 2, "batch_size": 6, "device": "cpu", "missing": "mask",
+          "covariates": "statics.nc", "like": "hr.nc"}),
+        ("training.fit", "fit lr.nc hr.nc --out new --by-month --variables t2m",
+         {"model": "regression", "base": "tiny", "autoencoder": "tiny", "validation": 0.25,
+          "normalization": "pixel-wise", "missing": "fill", "covariates": "statics.nc",
+          "epochs": 3, "max_steps": 4, "max_time": 5.0, "batch_size": 6, "learning_rate": 0.5,
+          "window": 16, "seed": 7, "device": "cpu", "keep": "kept", "name": "mine"}),
+        ("verification.verify", "verify lr.nc hr.nc --metrics rmse crps",
+         {"baseline": "nearest", "predictor": "lr.nc"}),
+    ],
+)  # fmt: skip
+def test_every_option_arrives(
+    here: Path, verb: str, command: str, options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, name = f"xdeepr.{verb}".rpartition(".")
+    original = getattr(importlib.import_module(module), name)
+    given: dict[str, object] = {}
+
+    @functools.wraps(original)
+    def stop(*args: object, **kwargs: object) -> None:
+        given.update(inspect.signature(original).bind(*args, **kwargs).arguments)
+        raise xdeepr.errors.OptionError("far enough")
+
+    monkeypatch.setattr(f"xdeepr.{verb}", stop)
+    words = [f"--{key.replace('_', '-')} {value}" for key, value in options.items()]
+    assert run(f"{command} {' '.join(words)}") == 1
+    for key, value in options.items():
+        if isinstance(given[key], xr.Dataset):
+            xr.testing.assert_identical(given[key], xr.open_dataset(value))
+        else:
+            assert type(value)(given[key]) == value, key
+    of_commands = {"by_month": True, "variables": ["t2m"], "metrics": ["rmse", "crps"]}
+    for key in of_commands.keys() & inspect.signature(original).parameters.keys():
+        assert given[key] == of_commands[key]
 
 
 def test_downscale_by_interpolation(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import sys
 import warnings
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from xdeepr._version import __version__
 from xdeepr.deepr_compat.configuration.command import add_command
 from xdeepr.errors import OptionError, XdeeprError, printable
+from xdeepr.tiling.interpolation import METHODS
 
 if TYPE_CHECKING:
     import xarray as xr
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+_FIELDS = ("covariates", "like", "predictor", "forecast", "reference")
+"""Arguments of the verbs for which the command takes a file."""
 
 _LONGEST_LINE = 4000
+"""Characters of a message; an attribute of a file, which it may quote, can be of any length."""
 
 FAILED, INTERRUPTED = 1, 130
 """Exit codes; argparse exits with 2 for wrong usage. 130 is the shells' number for Ctrl-C, and
@@ -44,11 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     ------
     SystemExit
         With code 2 for wrong usage, with 0 for ``--help`` and ``--version``.
-
-    Examples
-    --------
-    >>> main(["downscale", "lr.nc", "hr.nc", "--model", "ddpm"])  # doctest: +SKIP
-    0
     """
     options = _parser().parse_args(argv)
     from xdeepr.io import terminated
@@ -91,22 +90,7 @@ def _downscale(options: argparse.Namespace) -> None:
     if options.period is None:  # zarr stores and folders may be there: their writers look
         one_file = options.output.suffix in NETCDF
         check_output(options.output, overwrite=options.overwrite or not one_file)
-    out = downscale(
-        open_file(options.input),
-        options.model,
-        members=options.members,
-        seed=options.seed,
-        steps=options.steps,
-        sampler=options.sampler,
-        covariates=_optional(options.covariates),
-        factor=options.factor,
-        like=_optional(options.like),
-        tile=options.tile,
-        overlap=options.overlap,
-        batch_size=options.batch_size,
-        device=options.device,
-        missing=options.missing,
-    )
+    out = downscale(open_file(options.input), **_arguments(downscale, options))
     _write(out, options)
 
 
@@ -144,26 +128,7 @@ def _fit(options: argparse.Namespace) -> None:
     model = fit(
         open_file(options.lr),
         open_file(options.hr),
-        model=options.model,
-        base=options.base,
-        autoencoder=options.autoencoder,
-        normalization=options.normalization,
-        by_month=options.by_month,
-        missing=options.missing,
-        covariates=_optional(options.covariates),
-        variables=options.variables,
-        validation=options.validation,
-        epochs=options.epochs,
-        max_steps=options.max_steps,
-        max_time=options.max_time,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        window=options.window,
-        seed=options.seed,
-        device=options.device,
-        keep=options.keep,
-        name=options.name or folder.name,
-        progress=_shows_progress(options),
+        **_arguments(fit, options, name=options.name or folder.name),
     )
     model.save(folder, overwrite=options.overwrite)
     if options.progress is not False:
@@ -171,29 +136,34 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from xdeepr.io import check_output, open_file, write_file
+    from xdeepr.io import check_output, write_file
     from xdeepr.verification import score_table, verify
 
     if options.out is not None:
         check_output(options.out, overwrite=options.overwrite)
-    scores = verify(
-        open_file(options.forecast),
-        open_file(options.reference),
-        baseline=_baseline(options.baseline),
-        predictor=_optional(options.predictor),
-        metrics=options.metrics,
-        progress=_shows_progress(options),
-    )
+    scores = verify(**_arguments(verify, options, baseline=_baseline(options.baseline)))
     if options.out is not None:
         write_file(scores, options.out, overwrite=options.overwrite)
     print(printable(score_table(scores)))
+
+
+def _arguments(
+    verb: Callable[..., Any], options: argparse.Namespace, **others: Any
+) -> dict[str, Any]:
+    """Return the options that are arguments of a verb, under their common name."""
+    known = inspect.signature(verb).parameters
+    given = {name: value for name, value in vars(options).items() if name in known}
+    given |= {name: _optional(given[name]) for name in _FIELDS if name in given}
+    if "progress" in given:
+        given["progress"] = _shows_progress(options)
+    return given | others
 
 
 def _baseline(text: str) -> Any:
     """Return what `verify` takes: the name of an interpolation, a field, or None."""
     if text == "none":
         return None
-    return text if text in INTERPOLATIONS else _optional(Path(text))
+    return text if text in METHODS else _optional(Path(text))
 
 
 def _optional(path: Path | None) -> xr.Dataset | None:
@@ -209,7 +179,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _say(text: str) -> None:
     line = printable(" ".join(text.split()))
-    if len(line) > _LONGEST_LINE:  # an attribute of a file may be of any length
+    if len(line) > _LONGEST_LINE:
         line = f"{line[: _LONGEST_LINE // 2]} … {line[-_LONGEST_LINE // 2 :]}"
     print(f"xdeepr: {line}", file=sys.stderr)
 
@@ -255,19 +225,10 @@ def _command(
 
 def _add_demo(commands: Any) -> None:
     command = _command(commands, "demo", _demo, "show what xdeepr does, offline, in some minutes")
-    command.add_argument(
-        "--out",
-        type=Path,
-        default=Path("demo-output"),
-        help="folder of results",
-    )
+    command.add_argument("--out", type=Path, default=Path("demo-output"), help="folder of results")
     command.add_argument("--no-fit", dest="fit", action="store_false", help="train no model")
     command.add_argument("--seed", type=int, default=0, help="seed of weather and noise")
-    command.add_argument(
-        "--model",
-        default="ddpm",
-        help="checkpoint for the synthetic weather",
-    )
+    command.add_argument("--model", default="ddpm", help="checkpoint for the synthetic weather")
 
 
 def _add_downscale(commands: Any) -> None:
@@ -283,7 +244,7 @@ def _add_downscale(commands: Any) -> None:
         "--model",
         required=True,
         help='checkpoint folder, a shipped model such as "ddpm", or an interpolation:'
-        f" {', '.join(INTERPOLATIONS)}",
+        f" {', '.join(METHODS)}",
     )
     command.add_argument("--members", type=int, help="number of realizations")
     command.add_argument("--seed", type=int, default=0, help="seed of the noise")
@@ -330,10 +291,7 @@ def _add_fit(commands: Any) -> None:
     command.add_argument("--covariates", type=Path, help="file with static or varying fields")
     command.add_argument("--variables", nargs="+", metavar="NAME", help="labels to learn")
     command.add_argument(
-        "--validation",
-        type=float,
-        default=0.15,
-        help="held-out part, from the end of the period",
+        "--validation", type=float, default=0.15, help="held-out part, from the end of the period"
     )
     command.add_argument(
         "--max-time", type=_duration, help='greatest duration: seconds, or for example "15min"'
@@ -341,12 +299,7 @@ def _add_fit(commands: Any) -> None:
     command.add_argument("--max-steps", type=int, help="greatest number of steps")
     command.add_argument("--epochs", type=int, help="greatest number of epochs")
     command.add_argument("--batch-size", type=int, default=32, help="windows in a batch")
-    command.add_argument(
-        "--learning-rate",
-        type=float,
-        default=2e-3,
-        help="peak learning rate",
-    )
+    command.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate")
     command.add_argument("--window", type=int, help="edge of training windows in HR pixels")
     command.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     command.add_argument("--device", help='torch device, for example "cuda:0"')
@@ -363,9 +316,7 @@ def _add_verify(commands: Any) -> None:
     command.add_argument("reference", metavar="REFERENCE", type=Path, help="the truth")
     command.add_argument("--predictor", metavar="LR", type=Path, help="file that was downscaled")
     command.add_argument(
-        "--baseline",
-        default="bicubic",
-        help=f"what to beat: {', '.join(INTERPOLATIONS)}, none, or a file",
+        "--baseline", default="bicubic", help=f"what to beat: {', '.join(METHODS)}, none, or a file"
     )
     names = ", ".join(f"{name} ({entry.long_name})" for name, entry in METRICS.items())
     command.add_argument(

@@ -5,29 +5,41 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import pooch
 import xarray as xr
 
-from xdeepr.datasets import DATA_DIR_VARIABLE
+from xdeepr.datasets import DATA_DIR_VARIABLE, open_era5_italy, open_era5_static
+from xdeepr.downscaling import downscale
+from xdeepr.grids.coarsening import coarsen
+from xdeepr.io import progress_bar, whole, write_file
+from xdeepr.models.downscaler import Downscaler
+from xdeepr.plotting import plot_downscaling, plot_training
+from xdeepr.synthetic import SyntheticClimate
+from xdeepr.training import fit as train
+from xdeepr.verification import score_table, verify
 
 if TYPE_CHECKING:
-    from xdeepr.models.downscaler import Downscaler
+    from matplotlib.figure import Figure
+
+Model = str | os.PathLike[str] | Downscaler
 
 FIRST_TIME = "2021-07-01T00"
 """Start of the synthetic days, after the years that the shipped checkpoint was trained on."""
 
 ITALY_FILES = ("era5/era5_t2m_italy_3h_20220501_20220630.nc", "era5/ERA5_const_sfc_variables.nc")
 
-# Neighbouring hours are almost the same field: the parts are apart in time.
 PAST = slice(None, "2022-06-06")
 WATCHED = slice("2022-06-08", "2022-06-17")
 NEW = slice("2022-06-19", None)
+"""Parts for training, validation and test, days apart: neighbouring hours are almost the same."""
 
 SMALL_NETWORK = {"block_out_channels": (24, 32, 48)}
 """Less accurate than the default network after a quarter of an hour, better after a minute."""
@@ -76,10 +88,6 @@ def run_demo(
     ------
     XdeeprError
         If the checkpoint cannot be used, or an option is out of range.
-
-    Examples
-    --------
-    >>> scores = run_demo("demo-output", fit=False)  # doctest: +SKIP
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,13 +112,8 @@ def run_demo(
     return scores
 
 
-def _synthetic(
-    report: _Report, model: str | os.PathLike[str], members: int, times: int, seed: int
-) -> xr.Dataset:
+def _synthetic(report: _Report, model: Model, members: int, times: int, seed: int) -> xr.Dataset:
     """Downscale weather that the model has not seen, and compare with the exact answer."""
-    from xdeepr.synthetic import SyntheticClimate
-    from xdeepr.verification import verify
-
     climate = SyntheticClimate()
     hours = np.datetime64(FIRST_TIME, "h") + 6 * np.arange(times)
     lr, hr = climate.sample(hours, seed=seed)
@@ -139,13 +142,9 @@ def _italy(
     seed: int,
 ) -> xr.Dataset:
     """Train on May, downscale the end of June."""
-    from xdeepr.grids.coarsening import coarsen
-    from xdeepr.training import fit
-    from xdeepr.verification import verify
-
     lr = coarsen(hr, 4)
     report.say(f"   training on {hr.sel(time=PAST).sizes['time']} times, for at most {max_time}")
-    model = fit(
+    model = train(
         lr.sel(time=PAST),
         hr.sel(time=PAST),
         covariates=statics,
@@ -178,13 +177,8 @@ class _Report:
         """Print a line, at once even if the output goes to a file."""
         print(text, flush=True)
 
-    def downscale(
-        self, lr: xr.Dataset, model: str | os.PathLike[str] | Downscaler, members: int, seed: int
-    ) -> xr.Dataset:
+    def downscale(self, lr: xr.Dataset, model: Model, members: int, seed: int) -> xr.Dataset:
         """Downscale and compute, and say how long it took."""
-        from xdeepr.downscaling import downscale
-        from xdeepr.io import progress_bar
-
         out = downscale(lr, model, members=members, seed=seed)
         cells = " × ".join(str(lr.sizes[dim]) for dim in ("latitude", "longitude"))
         self.say(
@@ -199,15 +193,10 @@ class _Report:
 
     def show_scores(self, scores: xr.Dataset) -> None:
         """Print the score table."""
-        from xdeepr.verification import score_table
-
         self.say("\n" + _indented(score_table(scores)) + "\n")
 
     def write_scores(self, scores: dict[str, xr.Dataset]) -> None:
         """Write the tables of all parts to one text file."""
-        from xdeepr.io import whole
-        from xdeepr.verification import score_table
-
         text = "\n".join(f"{part}\n\n{score_table(table)}\n" for part, table in scores.items())
         with whole(self.folder / "scores.txt") as scratch:
             scratch.write_text(text, encoding="utf-8")
@@ -215,47 +204,28 @@ class _Report:
 
     def write(self, name: str, out: xr.Dataset) -> None:
         """Write a downscaled field to CF netCDF."""
-        from xdeepr.io import write_file
-
         self.say(f"   wrote {write_file(out, self.folder / f'{name}.nc', overwrite=True)}")
 
     def picture(
         self, name: str, lr: xr.Dataset, out: xr.Dataset, hr: xr.Dataset, statics: xr.Dataset
     ) -> None:
         """Draw one time: an afternoon, when terrain and coasts show best."""
-        if not _can_draw(self):
-            return
-        from xdeepr.plotting import plot_downscaling
-
         hours = out["time"].dt.hour.values
         afternoon = int(np.abs(hours - 12).argmin())
-        self._save(name, plot_downscaling(lr, out, hr, time=afternoon, statics=statics))
+        self._draw(name, plot_downscaling, lr, out, hr, time=afternoon, statics=statics)
 
     def training_curve(self, name: str, model: Downscaler) -> None:
         """Draw the losses of the training."""
-        if not _can_draw(self):
+        self._draw(name, plot_training, pd.DataFrame(model.curve))
+
+    def _draw(self, name: str, plot: Callable[..., Figure], *fields: Any, **options: Any) -> None:
+        if util.find_spec("matplotlib") is None:  # it is optional
+            self.say("   no picture: matplotlib is missing (pip install 'xdeepr[plot]')")
             return
-        import pandas as pd
-
-        from xdeepr.plotting import plot_training
-
-        self._save(name, plot_training(pd.DataFrame(model.curve)))
-
-    def _save(self, name: str, figure: Any) -> None:
-        from xdeepr.io import whole
-
         file = self.folder / f"{name}.png"
         with whole(file) as scratch:
-            figure.savefig(scratch, dpi=150)
+            plot(*fields, **options).savefig(scratch, dpi=150)
         self.say(f"   wrote {file}")
-
-
-def _can_draw(report: _Report) -> bool:
-    """Whether matplotlib is there; it is optional."""
-    found = util.find_spec("matplotlib") is not None
-    if not found:
-        report.say("   no picture: matplotlib is missing (pip install 'xdeepr[plot]')")
-    return found
 
 
 def _indented(text: str) -> str:
@@ -267,8 +237,6 @@ def _indented(text: str) -> str:
 
 def _open_italy() -> tuple[xr.Dataset, xr.Dataset] | None:
     """Return HR fields and statics if their files are on this machine."""
-    from xdeepr.datasets import open_era5_italy, open_era5_static
-
     for folder in _data_folders():
         if all((folder / name).is_file() for name in ITALY_FILES):
             with _only_from(folder):
@@ -279,8 +247,6 @@ def _open_italy() -> tuple[xr.Dataset, xr.Dataset] | None:
 
 def _data_folders() -> list[Path]:
     """Where example data may lie: the user's folder, beside the repository, the cache."""
-    import pooch
-
     named = os.environ.get(DATA_DIR_VARIABLE)
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     return [*([Path(named)] if named else []), beside, Path(pooch.os_cache("xdeepr"))]
