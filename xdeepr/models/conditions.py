@@ -73,10 +73,12 @@ class WindowConditions:
         if self.lr is None:
             return Conditions(channels, labels)
         cells, covariates, offsets = zip(*(self._on_lr(t, tile) for t, tile in places), strict=True)
-        known = torch.stack(covariates) if self.on_lr and covariates[0].shape[0] else None
-        return Conditions(channels, labels, torch.stack(cells), known, offsets)
+        stacked = torch.stack(covariates) if covariates[0] is not None else None
+        return Conditions(channels, labels, torch.stack(cells), stacked, offsets)
 
-    def _on_lr(self, time: int, tile: Window) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:
+    def _on_lr(
+        self, time: int, tile: Window
+    ) -> tuple[torch.Tensor, torch.Tensor | None, tuple[int, int]]:
         """Return LR cells, covariates on whole LR cells, and the tile's place in them."""
         assert self.lr is not None  # the caller looked
         geometry, block = self.geometry, self.block
@@ -88,8 +90,8 @@ class WindowConditions:
         first = [s.start for s in geometry.lr_windows_of_fine(block)]
         start = (spans[0].start - first[0], spans[1].start - first[1])
         cells = window(self.lr[time][None], start, (len(spans[0]), len(spans[1])))[0]
-        if not self.on_lr:
-            return cells, cells, offset
+        if not self.on_lr or self.channels.shape[1] == self.predictors:
+            return cells, None, offset  # torch pads no field without channels
         fine = tuple((len(s) - 2 * geometry.context) * geometry.factor for s in spans)
         covariates = window(
             self.channels[time][None, self.predictors :],

@@ -10,10 +10,10 @@ import pytest
 import xarray as xr
 
 import xdeepr
-from xdeepr.deepr_compat.configuration.assembling import Data, open_data
-from xdeepr.deepr_compat.configuration.data import Coverage, DataConfiguration, Period
+from xdeepr.deepr_compat.configuration.data import Data, at_times, on_whole_cells, open_data, within
 from xdeepr.deepr_compat.configuration.files import find_files, open_fields, open_static
-from xdeepr.deepr_compat.configuration.selecting import at_times, within
+from xdeepr.deepr_compat.configuration.schema_data import Coverage, DataConfiguration, Period
+from xdeepr.deepr_compat.configuration.section import ConfigurationWarning, noted
 from xdeepr.errors import (
     AxisError,
     DataUnavailableError,
@@ -21,6 +21,7 @@ from xdeepr.errors import (
     OptionError,
     VariableError,
 )
+from xdeepr.testing import assert_same_field
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +88,23 @@ def test_deepr_layout_is_read_lazily(
 def test_only_the_months_asked_for_are_opened(months: Path) -> None:
     section = configured(months).label_configuration
     assert section is not None
-    found = find_files(section, "t2m", frozenset({"202206", "202207"}))
+    place = str(section.location)
+    found = find_files(place, "t2m", section, frozenset({"202206", "202207"}))
     assert [path.name for path in found.paths] == ["t2m_cerra_202206_025deg.nc"]
     assert found.missing == ("202207",)
     splits = {"train": {"start": "2022-06", "end": "2022-07"}}
-    data = open_data(configured(months, split_coverages=splits))
-    assert any("1 of 2 months have no file" in note for note in data.notes)
+    with pytest.warns(ConfigurationWarning, match="1 of 2 months have no file"):
+        open_data(configured(months, split_coverages=splits))
 
 
 def test_layout_errors_name_the_nearest_file(months: Path) -> None:
     section = configured(months).label_configuration
     assert section is not None
+    place = str(section.location)
     with pytest.raises(DataUnavailableError, match=r"nearest: t2m_cerra_20220[56]_025deg.nc"):
-        find_files(section.model_copy(update={"data_name": "cera"}), "t2m")
+        find_files(place, "t2m", section.model_copy(update={"data_name": "cera"}))
     with pytest.raises(DataUnavailableError, match="202205 to 202206, but none of the months"):
-        find_files(section, "t2m", frozenset({"199901"}))
+        find_files(place, "t2m", section, frozenset({"199901"}))
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "pattern", "zarr", "grib"])
@@ -124,11 +127,13 @@ def test_any_other_place_of_files(kind: str, months: Path, tmp_path: Path, data_
         xr.Dataset({"other": ("x", [1.0])}).to_netcdf(place / "zz.nc")
     section = labels(label_configuration={"data_location": str(place)}).label_configuration
     assert section is not None
-    ds, notes = open_fields(section, section.names)
+    notes: list[str] = []
+    with noted(notes):
+        ds = open_fields(section, section.names)
     assert next(iter(ds.data_vars)) == "t2m"
     assert ds.sizes["time"] == {"grib": 744, "file": 8, "zarr": 8}.get(kind, 16)
     assert ds.indexes["time"].is_monotonic_increasing
-    assert notes == ()
+    assert notes == []
 
 
 def test_places_without_files(tmp_path: Path) -> None:
@@ -178,7 +183,7 @@ def test_several_variables_are_merged(italy_hr: xr.Dataset, tmp_path: Path) -> N
     ds.rename(t2m="d2m").isel(time=slice(1, None)).to_netcdf(tmp_path / "b.nc")
     section = labels(label_configuration={"data_location": str(tmp_path)}).label_configuration
     assert section is not None
-    merged, _ = open_fields(section, ["t2m", "d2m"])
+    merged = open_fields(section, ["t2m", "d2m"])
     assert list(merged.data_vars) == ["t2m", "d2m"]
     assert merged.sizes["time"] == 3
 
@@ -207,20 +212,23 @@ def test_the_box_is_cut_in_any_convention(
     ds = globe(start + np.arange(0.0, 360.0, 4.0))
     ds = ds.isel(lat=slice(None, None, -1)) if flip else ds
     pair = box[::-1] if flip else box
-    inside, notes = within(ds, Coverage(longitude=pair, latitude=(40, -12)), "x")
+    notes: list[str] = []
+    with noted(notes):
+        inside = within(ds, Coverage(longitude=pair, latitude=(40, -12)), "x")
     np.testing.assert_allclose(inside.lon.values, np.arange(box[0] // 4 * 4 + 4 * (box[0] % 4 > 0),
                                                             box[1] + 1, 4))  # fmt: skip
     assert inside.lat.min() == -12 and inside.lat.max() == 40
     expected = np.add.outer(inside.lat.values, inside.lon.values % 360)
     np.testing.assert_allclose(inside.a.values, expected)
-    assert notes == ()
+    assert notes == []
 
 
 def test_a_box_outside_and_a_box_not_filled(italy_hr: xr.Dataset) -> None:
     with pytest.raises(GridError, match="holds no cell: the data cover latitude"):
         within(italy_hr, Coverage(longitude=(100, 110), latitude=(0, 10)), "x")
-    _, notes = within(italy_hr, Coverage(longitude=(8, 12), latitude=(30, 42)), "x")
-    assert len(notes) == 1 and "latitude 30 to 42" in notes[0]
+    with pytest.warns(ConfigurationWarning, match="latitude 30 to 42") as warned:
+        within(italy_hr, Coverage(longitude=(8, 12), latitude=(30, 42)), "x")
+    assert len(warned) == 1
 
 
 def test_a_box_in_degrees_needs_degrees(mogreps_hr: xr.Dataset) -> None:
@@ -242,6 +250,22 @@ def test_periods_in_another_calendar(italy_hr: xr.Dataset) -> None:
     other = italy_hr.convert_calendar("noleap")
     cut = at_times(other, Period(start="2022-05-02", end="2022-05-02"), "x")
     assert cut.sizes["time"] == 8
+
+
+@pytest.mark.parametrize("north_first", [False, True])
+@pytest.mark.parametrize("cut", [0, 1, 3])
+def test_labels_on_whole_lr_cells(italy_hr: xr.Dataset, north_first: bool, cut: int) -> None:
+    """What is left is the coarsened field's, cell by cell, whichever way the axes run."""
+    hr = italy_hr.isel(time=[0], latitude=slice(None, 40)).sortby("latitude")
+    lr = xdeepr.coarsen(hr, 4)
+    inner = hr.isel(latitude=slice(cut, None), longitude=slice(None, 48 - cut))
+    if north_first:
+        inner = inner.isel(latitude=slice(None, None, -1))
+    whole = on_whole_cells(lr, inner).sortby("latitude")
+    first = 1 if cut else 0
+    assert dict(whole.sizes) == {"time": 1, "latitude": 40 - 4 * first, "longitude": 48 - 4 * first}
+    expected = lr.isel(latitude=slice(first, None), longitude=slice(None, 12 - first))
+    assert_same_field(xdeepr.coarsen(whole, 4).t2m, expected.t2m.sortby("latitude"))
 
 
 # --- splits -------------------------------------------------------------------------------
@@ -296,14 +320,16 @@ def test_splits_by_fraction(data_dir: Path, validation: float, test: float) -> N
 def test_the_coarse_field_is_made_of_the_labels(data_dir: Path, factor: int | None) -> None:
     place = {"data_location": str(data_dir / ITALY)}
     more = {} if factor is None else {"features_configuration": {"factor": factor}}
-    data = open_data(labels(label_configuration=place, **more))
+    notes: list[str] = []
+    with noted(notes):
+        data = open_data(labels(label_configuration=place, **more))
     part = data.parts["all"]
     assert part.hr is not None
     expected = xdeepr.coarsen(part.hr.isel(time=[0]), factor or 4)
     xr.testing.assert_allclose(part.lr.t2m.isel(time=[0]), expected.t2m)
     rows = {None: 40, 2: 42, 8: 40}[factor]
-    assert any(f"cut to {rows} × 48" in note for note in data.notes)
-    assert any("no features_configuration" in note for note in data.notes) is (factor is None)
+    assert any(f"cut to {rows} × 48" in note for note in notes)
+    assert any("no features_configuration" in note for note in notes) is (factor is None)
 
 
 def test_static_fields_are_on_the_hr_grid(data_dir: Path, statics: xr.Dataset) -> None:

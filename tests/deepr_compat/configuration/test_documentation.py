@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from xdeepr.deepr_compat.configuration.configuration import Configuration
-from xdeepr.deepr_compat.configuration.section import Section, keys_of
+from xdeepr.deepr_compat.configuration.schema import Configuration
+from xdeepr.deepr_compat.configuration.section import ConfigurationSection, keys_of
 
 PAGE = (Path(__file__).parents[3] / "docs/howto/configurations.md").read_text(encoding="utf-8")
 
 
-def sections(section: type[Section], path: str = "") -> Iterator[tuple[str, type[Section], str]]:
+def sections(
+    section: type[ConfigurationSection], path: str = ""
+) -> Iterator[tuple[str, type[ConfigurationSection], str]]:
     """Every key with its path and the class it stands in."""
     for key, below in keys_of(section).items():
         here = f"{path}.{key}".lstrip(".")

@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.deepr_compat.configuration.conftest import (
@@ -19,24 +20,30 @@ from tests.deepr_compat.configuration.conftest import (
     vqvae,
 )
 from xdeepr.deepr_compat.configuration import read_configuration
-from xdeepr.deepr_compat.configuration.agreement import Shapes, check_agreement
-from xdeepr.deepr_compat.configuration.architectures import (
+from xdeepr.deepr_compat.configuration.networks import (
     ARCHITECTURES,
+    Shapes,
+    Stage,
+    check_agreement,
     network_keywords,
     translate,
 )
-from xdeepr.deepr_compat.configuration.diffusion import diffusion_options
-from xdeepr.deepr_compat.configuration.planning import Stage, Trained, TrainingPlan, plan_training
-from xdeepr.deepr_compat.configuration.training import NetworkConfiguration, SchedulerConfiguration
+from xdeepr.deepr_compat.configuration.sampling import noise_options
+from xdeepr.deepr_compat.configuration.schema import NetworkConfiguration, SchedulerConfiguration
+from xdeepr.deepr_compat.configuration.section import ConfigurationWarning, noted
+from xdeepr.deepr_compat.configuration.training import Trained, TrainingPlan, plan_training
 from xdeepr.deepr_compat.configuration.workflow import check
 from xdeepr.errors import OptionError
 from xdeepr.networks import NETWORKS
+from xdeepr.sampling.schedules import as_schedule
 from xdeepr.training.recipes import RECIPES
 
 PARAMETERS = "training_configuration.training_parameters"
 MODEL = "training_configuration.model_configuration"
 FEATURES = "data_configuration.features_configuration"
 LABELS = "data_configuration.label_configuration"
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notes; they are asked for below
 
 
 def planned(configuration: dict[str, Any]) -> TrainingPlan:
@@ -49,8 +56,12 @@ def options(configuration: dict[str, Any]) -> dict[str, Any]:
     return dict(planned(configuration).stage.options)
 
 
-def noted(plan: TrainingPlan, key: str) -> list[str]:
-    return [note for note in plan.notes if key in note]
+def notes_on(configuration: dict[str, Any], key: str) -> list[str]:
+    """Notes of the plan that name a key."""
+    notes: list[str] = []
+    with noted(notes):
+        planned(configuration)
+    return [note for note in notes if key in note]
 
 
 # --- the published kinds ------------------------------------------------------------------
@@ -183,9 +194,8 @@ def test_more_features_of_the_time(diffusion: dict[str, Any]) -> None:
 def test_networks_on_the_lr_grid_embed_no_numbers() -> None:
     whole = end2end("ConvBaseline", BASELINE)
     change(whole, f"{PARAMETERS}.hour_embed_type", "class")
-    plan = planned(whole)
-    assert plan.stage.options["time_features"] == {}
-    assert noted(plan, f"{PARAMETERS}.hour_embed_type has no counterpart")
+    assert options(whole)["time_features"] == {}
+    assert notes_on(whole, f"{PARAMETERS}.hour_embed_type has no counterpart")
     change(whole, f"{PARAMETERS}.hour_embed_type", "cyclical")
     assert options(whole)["time_features"] == {"hour": "cyclical"}
 
@@ -194,18 +204,24 @@ def test_networks_on_the_lr_grid_embed_no_numbers() -> None:
 
 
 def scheduled(class_name: str, **kwargs: Any) -> dict[str, Any]:
-    return diffusion_options(
-        SchedulerConfiguration(class_name=class_name, kwargs=kwargs), "scheduler"
-    )
+    return noise_options(SchedulerConfiguration(class_name=class_name, kwargs=kwargs), "scheduler")
 
 
 def test_the_scheduler_of_deepr(diffusion: dict[str, Any]) -> None:
     found = options(diffusion)["diffusion"]
     assert found["prediction"] == "epsilon"
-    assert found["schedule"] == {
+    # of pure noise nothing can be learnt about the noise: the last level is just below it
+    levels = as_schedule(found["schedule"])
+    asked = as_schedule({"rescale_betas_zero_snr": True})
+    assert not levels.zero_snr and len(levels) == 1000
+    np.testing.assert_allclose(levels.sigmas, asked.sigmas)
+    assert notes_on(diffusion, "the last level is kept just below it")
+    change(diffusion, f"{MODEL}.scheduler.kwargs.prediction_type", "v_prediction")
+    assert options(diffusion)["diffusion"]["schedule"] == {
         "num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02,
         "beta_schedule": "linear", "rescale_betas_zero_snr": True,
     }  # fmt: skip
+    assert not notes_on(diffusion, "pure noise")
     assert found["sampler"] == "LMSDiscreteScheduler"
     # the spacing that was asked for, and not the levels xdeepr would choose
     assert found["sampler_options"] == {"timestep_spacing": "trailing", "use_karras_sigmas": False}
@@ -231,7 +247,7 @@ def test_schedulers_without_betas_mean_the_noise_levels_of_karras() -> None:
     assert (found["prediction"], found["sigma_max"], found["sigma_min"]) == ("edm", 30.0, 0.01)
     assert "schedule" not in found
     assert scheduled("FlowMatchEulerDiscreteScheduler")["prediction"] == "edm"
-    assert diffusion_options(None, "scheduler") == {}
+    assert noise_options(None, "scheduler") == {}
 
 
 @pytest.mark.parametrize(
@@ -239,8 +255,12 @@ def test_schedulers_without_betas_mean_the_noise_levels_of_karras() -> None:
     [
         ("DDPMSheduler", {}, "scheduler.class_name: .*Nearest names: .*DDPMScheduler"),
         ("LCMScheduler", {}, "scheduler.class_name: .*not used"),
-        ("DDPMScheduler", {"beta_strt": 1}, r"kwargs\.beta_strt: unknown keyword.*beta_start"),
-        ("DDPMScheduler", {"prediction_type": "noise"}, "prediction_type: 'noise' is not one"),
+        ("DDPMScheduler", {"beta_strt": 1}, r"kwargs: beta_strt: unknown key.*beta_start"),
+        (
+            "DDPMScheduler",
+            {"prediction_type": "noise"},
+            "kwargs: prediction_type='noise' is not one",
+        ),
         ("DDPMScheduler", {"thresholding": True}, "scheduler.kwargs: .*thresholding"),
     ],
 )
@@ -296,16 +316,15 @@ def test_what_has_another_meaning_is_said(key: str, value: Any, diffusion: dict[
     for name in ("hf_repo_name", "lr_warmup_steps", "mixed_precision"):
         del parameters[name]
     parameters["gradient_accumulation_steps"] = 1
-    without = planned(diffusion)
-    assert not noted(without, key)
+    assert not notes_on(diffusion, key)
     parameters[key] = value
-    assert len(noted(planned(diffusion), f"{PARAMETERS}.{key}")) == 1
+    assert len(notes_on(diffusion, f"{PARAMETERS}.{key}")) == 1
 
 
 def test_pushing_needs_a_repository(diffusion: dict[str, Any]) -> None:
     change(diffusion, f"{PARAMETERS}.push_to_hub", True)
-    plan = planned(diffusion)
-    assert plan.repository == "someone/model" and not noted(plan, "push_to_hub")
+    assert planned(diffusion).repository == "someone/model"
+    assert not notes_on(diffusion, "push_to_hub")
     del diffusion["training_configuration"]["training_parameters"]["hf_repo_name"]
     assert planned(diffusion).repository is None
 
@@ -318,9 +337,8 @@ def test_standardization(diffusion: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=r"standardization differs .*pixel-wise by month"):
         planned(diffusion)
     change(diffusion, f"{LABELS}.standardization", {"to_do": False})
-    plan = planned(diffusion)
-    assert plan.stage.options["normalization"] == "pixel-wise"
-    assert noted(plan, f"{LABELS}.standardization.to_do: false has no counterpart")
+    assert options(diffusion)["normalization"] == "pixel-wise"
+    assert notes_on(diffusion, f"{LABELS}.standardization.to_do: false has no counterpart")
 
 
 def test_land_and_sea_need_a_mask(diffusion: dict[str, Any]) -> None:
@@ -328,10 +346,9 @@ def test_land_and_sea_need_a_mask(diffusion: dict[str, Any]) -> None:
         change(diffusion, f"{section}.standardization.method", "landmask-wise")
     assert "lsm-high" in planned(diffusion).stage.statics
     change(diffusion, f"{FEATURES}.add_auxiliary", False)
-    plan = planned(diffusion)
-    assert plan.stage.statics == ("lsm-high",)
-    assert noted(plan, "told of lsm-high too")
-    assert not noted(plan, f"{LABELS}.land_mask_location is not read")
+    assert planned(diffusion).stage.statics == ("lsm-high",)
+    assert notes_on(diffusion, "lsm-high is a condition of the network too")
+    assert not notes_on(diffusion, f"{LABELS}.land_mask_location is not read")
     for section in (FEATURES, LABELS):
         change(diffusion, f"{section}.land_mask_location", None)
     with pytest.raises(OptionError, match="needs a land–sea mask"):
@@ -341,10 +358,9 @@ def test_land_and_sea_need_a_mask(diffusion: dict[str, Any]) -> None:
 def test_static_covariates(diffusion: dict[str, Any]) -> None:
     assert planned(diffusion).stage.statics == ("lsm-low", "orog-low", "lsm-high", "orog-high")
     change(diffusion, f"{PARAMETERS}.static_covariables", ["orog", "lsm-high"])
-    plan = planned(diffusion)
-    assert plan.stage.statics == ("orog-high", "lsm-high")
-    assert noted(plan, "add_auxiliary.lsm-low has no effect")
-    assert noted(plan, f"{FEATURES}.land_mask_location is not read")
+    assert planned(diffusion).stage.statics == ("orog-high", "lsm-high")
+    assert notes_on(diffusion, "add_auxiliary.lsm-low has no effect")
+    assert notes_on(diffusion, f"{FEATURES}.land_mask_location is not read")
     change(diffusion, f"{PARAMETERS}.static_covariables", ["orog-hi"])
     with pytest.raises(OptionError, match=r"'orog-hi' is unknown. Nearest: orog-high"):
         planned(diffusion)
@@ -354,7 +370,7 @@ def test_the_time_without_an_embedding_is_said(diffusion: dict[str, Any]) -> Non
     kwargs = diffusion["training_configuration"]["model_configuration"]["eps_model"]["kwargs"]
     del kwargs["num_class_embeds"]
     change(diffusion, f"{PARAMETERS}.hour_embed_type", "none")
-    assert noted(planned(diffusion), "add_auxiliary.time has no effect")
+    assert notes_on(diffusion, "add_auxiliary.time has no effect")
 
 
 def test_another_interpolation_is_inside_the_network() -> None:
@@ -459,7 +475,7 @@ def test_what_agrees_with_the_data(model: str, stated: dict[str, Any]) -> None:
         ("ddpm", {"in_channels": 3}, "in_channels is 3, but the data make it 2 or 6"),
         ("ddpm", {"out_channels": 2}, "out_channels is 2, but the data make it 1"),
         ("unet", {"image_channels": 3}, "image_channels is 3"),
-        ("ddpm", {"sample_size": [20, 32]}, "sample_size is 20 × 32, .* 160 × 240"),
+        ("conv-baseline", {"sample_size": [20, 32]}, "sample_size is 20 × 32, .* 160 × 240"),
         ("regression", {"in_channels": 2}, "in_channels is 2"),
         ("conv-swin2sr", {"upscale": 4}, "upscale is 4, but the data make it 5"),
         ("conv-swin2sr", {"upscale": 8}, "upscale is 8"),
@@ -474,6 +490,17 @@ def test_what_contradicts_the_data(model: str, stated: dict[str, Any], message: 
         check_agreement(stage(model, **stated), SHAPES)
 
 
+def test_a_network_of_any_size_may_state_another_one() -> None:
+    """The README of DeepR trains a U-Net of sample_size 20 × 32 on fields of 160 × 240."""
+    said = Stage(
+        {"model": "ddpm", "variables": ["t2m"]}, {"sample_size": [20, 32]}, "here", (), True
+    )
+    with pytest.warns(
+        ConfigurationWarning, match=r"here\.kwargs\.sample_size is 20 × 32, the data"
+    ):
+        check_agreement(said, SHAPES)
+
+
 def test_a_latent_space_has_channels_of_its_own() -> None:
     check_agreement(stage("latent", in_channels=5, out_channels=4), SHAPES, 4)
     with pytest.raises(OptionError, match="in_channels is 2"):
@@ -484,7 +511,8 @@ def test_keywords_that_follow_from_the_data_are_kept_apart() -> None:
     network = NetworkConfiguration(
         class_name="UNet", kwargs={"image_channels": 1, "n_channels": 8, "freq_shift": 0}
     )
-    found = translate(network, "diffusion", "here")
+    with pytest.warns(ConfigurationWarning, match="freq_shift has no counterpart") as warned:
+        found = translate(network, "diffusion", "here")
+    assert len(warned) == 1
     assert found.network == {"name": "unet", "n_channels": 8}
     assert found.stated == {"image_channels": 1}
-    assert len(found.notes) == 1 and "freq_shift has no counterpart" in found.notes[0]

@@ -442,7 +442,6 @@ def test_files_of_deepr_with_a_margin(
     [
         (f"{MODEL}.eps_model.kwargs.in_channels", 3, r"in_channels is 3.*make it 2 or 4"),
         (f"{MODEL}.eps_model.kwargs.out_channels", 2, r"out_channels is 2"),
-        (f"{MODEL}.eps_model.kwargs.sample_size", [160, 240], r"sample_size is 160 × 240"),
         (f"{LABELS}.spatial_coverage", {"longitude": [100, 110], "latitude": [0, 9]}, "no cell"),
     ],
 )

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xdeepr.deepr_compat.configuration.configuration import Configuration
     from xdeepr.deepr_compat.configuration.reading import read_configuration
+    from xdeepr.deepr_compat.configuration.schema import Configuration
     from xdeepr.deepr_compat.configuration.workflow import Outcome, run
 
 _LAZY = {
-    "Configuration": "xdeepr.deepr_compat.configuration.configuration",
+    "Configuration": "xdeepr.deepr_compat.configuration.schema",
     "Outcome": "xdeepr.deepr_compat.configuration.workflow",
     "read_configuration": "xdeepr.deepr_compat.configuration.reading",
     "run": "xdeepr.deepr_compat.configuration.workflow",

@@ -9,13 +9,7 @@ from typing import Any
 
 
 def add_command(commands: Any) -> None:
-    """Add ``run`` to the commands of xdeepr.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        What ``parser.add_subparsers()`` returned.
-    """
+    """Add ``run`` to what ``parser.add_subparsers()`` returned."""
     text = "train, downscale and score as a YAML file in the layout of DeepR says"
     command = commands.add_parser(
         "run", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
@@ -41,13 +35,7 @@ def add_command(commands: Any) -> None:
 
 
 def run_command(options: argparse.Namespace) -> None:
-    """Do what the command line asks for; notes come as warnings.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        ``config``, ``check``, ``overwrite`` and ``progress``.
-    """
+    """Do what the command line asks for; notes come as warnings."""
     from xdeepr.deepr_compat.configuration.workflow import check, run
 
     talks = options.progress is not False

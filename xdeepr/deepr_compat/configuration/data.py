@@ -1,272 +1,351 @@
-"""The section ``data_configuration``: which fields, where, and when."""
+"""From the section ``data_configuration`` to datasets: LR and HR fields, static fields, splits."""
 
 from __future__ import annotations
 
-import datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from pydantic import BeforeValidator, Field, model_validator
+import numpy as np
+import xarray as xr
 
-from xdeepr.deepr_compat.configuration.section import (
-    Flag,
-    Location,
-    Names,
-    Number,
-    Section,
-    unused,
+from xdeepr import cf
+from xdeepr.deepr_compat.configuration.files import open_fields, open_static
+from xdeepr.deepr_compat.configuration.schema_data import (
+    Coverage,
+    DataConfiguration,
+    FeaturesConfiguration,
+    FieldsConfiguration,
+    Period,
 )
+from xdeepr.deepr_compat.configuration.section import note
+from xdeepr.errors import AxisError, GridError, OptionError
+from xdeepr.grids import Grid, grid_of, relate
+from xdeepr.inputs.covariates import covariates_on, describe_covariates
 
-Method = Literal["domain-wise", "pixel-wise", "landmask-wise"]
+DEFAULT_FACTOR = 4
+"""HR cells in an LR cell where there are only labels, so that the LR field is made of them."""
 
-MONTHLY = "MS"
-"""Default spacing of the periods' files, as in DeepR: each month has one."""
+_TOLERANCE = 0.01
+"""Part of a cell by which a cell's centre may miss the box: coordinates are often rounded."""
 
-_OLD_ALIASES = {
-    **{"M": "MS", "ME": "MS", "Q": "QS", "QE": "QS", "A": "YS", "Y": "YS", "YE": "YS", "AS": "YS"},
-    **{"H": "h", "T": "min"},
-}
-"""Names of frequencies that pandas has given up, or that mean the end of what is meant here."""
-
-
-def _as_time(value: Any) -> Any:
-    """Read a year, a month or a day as text; YAML makes numbers and dates of some of them."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, datetime.date):  # datetime.datetime is one too
-        return value.isoformat()
-    return value
+_HERE, _FEATURES, _LABELS = "data_configuration", "features_configuration", "label_configuration"
 
 
-class Standardization(Section):
-    """How fields are normalized before a network sees them."""
+@dataclass(frozen=True)
+class Part:
+    """LR and HR fields of one split; `hr` is None where there are no labels."""
 
-    to_do: Flag = True
-    method: Method = "domain-wise"
-    by_month: Flag = True
-    cache_folder: str | None = unused(
-        "mean and standard deviation are fitted to the training part and kept with the model"
+    lr: xr.Dataset
+    hr: xr.Dataset | None
+
+    def fields(self) -> tuple[xr.Dataset, xr.Dataset]:
+        """Return both, where it was checked that there are labels."""
+        assert self.hr is not None
+        return self.lr, self.hr
+
+
+@dataclass(frozen=True)
+class Data:
+    """All that was opened.
+
+    Parameters
+    ----------
+    parts : mapping of str to Part
+        By the names "train", "validation", "test"; "all" if no splits are given.
+    statics : xarray.Dataset or None
+        Static covariates on the HR grid.
+    """
+
+    parts: Mapping[str, Part]
+    statics: xr.Dataset | None
+
+    @property
+    def training(self) -> Part:
+        """The part to train on."""
+        part = self.parts.get("all", self.parts.get("train"))
+        if part is None:
+            raise OptionError(
+                "data_configuration: the splits leave no time for training: give"
+                " split_coverages.train, or smaller parts for validation and test."
+            )
+        return part
+
+
+def open_data(configuration: DataConfiguration, *, statics: tuple[str, ...] | None = None) -> Data:
+    """Open the fields lazily, cut them to their domains, and split them.
+
+    Parameters
+    ----------
+    configuration : DataConfiguration
+        The section.
+    statics : tuple of str, optional
+        Static fields wanted, by the names of the keys of `add_auxiliary`. Default: those that
+        stand there.
+
+    Raises
+    ------
+    DataUnavailableError, VariableError, AxisError, GridError
+        If files, variables, times or cells are missing.
+    OptionError
+        If a static field is asked for without its location.
+    """
+    features, labels = configuration.features_configuration, configuration.label_configuration
+    periods = configuration.periods()
+    months = frozenset().union(*(p.months() for p in periods.values())) if periods else None
+    hr = None
+    if labels is not None:
+        hr = _opened(labels, labels.names, months, f"{_HERE}.{_LABELS}")
+    if features is not None and features.location is not None:
+        lr = _opened(features, features.variables or (), months, f"{_HERE}.{_FEATURES}")
+    else:
+        assert hr is not None  # checked when the configuration was read
+        lr, hr = _coarsened(hr, features)
+    wanted = statics if statics is not None else configuration.asked_statics()
+    if hr is None and wanted:
+        note(
+            f"{_HERE}.{_FEATURES}.add_auxiliary: static fields are not read: there is no"
+            f" {_LABELS}, on whose grid they would be"
+        )
+    return Data(
+        _split(configuration, lr, hr),
+        _statics(configuration, wanted, lr, hr) if wanted and hr is not None else None,
     )
 
 
-class Coverage(Section):
-    """A box of longitudes and latitudes; each pair in any order."""
-
-    longitude: tuple[Number, Number]
-    latitude: tuple[Number, Number]
-
-    @model_validator(mode="after")
-    def _check(self) -> Coverage:
-        if not all(-90 <= value <= 90 for value in self.latitude):
-            raise ValueError(f"latitude {list(self.latitude)}: give degrees from -90 to 90")
-        if max(self.longitude) - min(self.longitude) > 360:
-            raise ValueError(f"longitude {list(self.longitude)}: give a range of at most 360")
-        return self
+def _opened(
+    fields: FieldsConfiguration, names: Sequence[str], months: frozenset[str] | None, role: str
+) -> xr.Dataset:
+    """Open the fields of a section, in its box."""
+    ds = open_fields(fields, names, months, role=role)
+    return ds if fields.spatial_coverage is None else within(ds, fields.spatial_coverage, role)
 
 
-class AddAuxiliary(Section):
-    """What the network is told besides the fields."""
+def _coarsened(
+    hr: xr.Dataset, features: FeaturesConfiguration | None
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Make the LR fields of the labels; cut the labels to whole LR cells."""
+    from xdeepr.grids.coarsening import coarsen
 
-    time: Flag = False
-    lsm_low: Flag = Field(default=False, alias="lsm-low")
-    orog_low: Flag = Field(default=False, alias="orog-low")
-    lsm_high: Flag = Field(default=False, alias="lsm-high")
-    orog_high: Flag = Field(default=False, alias="orog-high")
+    factor = (features.factor if features is not None else None) or DEFAULT_FACTOR
+    axes = cf.find_axes(hr)
+    kept = {dim: hr.sizes[dim] // factor * factor for dim in (axes.y, axes.x)}
+    if any(kept[dim] != hr.sizes[dim] for dim in kept):
+        note(
+            f"the labels were cut to {kept[axes.y]} × {kept[axes.x]} cells, multiples of the factor"
+            f" {factor}"
+        )
+    if features is None:
+        note(
+            f"there is no features_configuration: the LR field is the labels, coarsened by {factor}"
+        )
+    for key in ("data_name", "spatial_resolution"):
+        if getattr(features, key, None) is not None:
+            note(f"{_HERE}.{_FEATURES}.{key} has no effect: the coarse field is made of the labels")
+    hr = hr.isel({dim: slice(0, size) for dim, size in kept.items()})
+    names = features.variables if features is not None else None
+    return coarsen(hr if names is None else hr[list(names)], factor), hr
 
-    def statics(self) -> tuple[str, ...]:
-        """Return the static fields asked for, by the names of the keys."""
-        names = ("lsm-low", "orog-low", "lsm-high", "orog-high")
-        return tuple(name for name in names if getattr(self, name.replace("-", "_")))
+
+# --- the box ------------------------------------------------------------------------------
 
 
-class FieldsConfiguration(Section):
-    """What `features_configuration` and `label_configuration` share."""
+def within(ds: xr.Dataset, coverage: Coverage, role: str) -> xr.Dataset:
+    """Return the cells whose centres are in a box.
 
-    data_name: str | None = None
-    spatial_resolution: str | None = None
-    spatial_coverage: Coverage | None = None
-    standardization: Standardization | None = None
-    apply_standardization: Flag | None = None
-    data_location: Location | None = None
-    data_dir: Location | None = None
-    land_mask_location: Location | None = None
-    orography_location: Location | None = None
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Fields on a latitude/longitude grid, in any order and longitude convention.
+    coverage : Coverage
+        The box; its longitudes are those of the result.
+    role : str
+        The section, for messages.
 
-    @model_validator(mode="after")
-    def _check_spellings(self) -> FieldsConfiguration:
-        if self.data_location is not None and self.data_dir is not None:
-            raise ValueError("data_location and data_dir mean the same: give one of them")
-        if self.standardization is not None and self.apply_standardization is not None:
-            raise ValueError(
-                "standardization and apply_standardization mean the same: give one of them"
+    Raises
+    ------
+    GridError
+        If the grid has no latitudes and longitudes, or no cell is inside.
+    """
+    grid = grid_of(ds)
+    if grid.kind != "latlon":
+        raise GridError(
+            f"{role}.spatial_coverage is in degrees, but the grid is {grid.kind}: leave it out, or"
+            " cut the files."
+        )
+    axes = cf.find_axes(ds)
+    latitude, longitude = ds[axes.y].values, ds[axes.x].values
+    south, north = sorted(coverage.latitude)
+    west, east = sorted(coverage.longitude)
+    slack_y, slack_x = _TOLERANCE * grid.y.step, _TOLERANCE * grid.x.step
+    rows = np.flatnonzero((latitude >= south - slack_y) & (latitude <= north + slack_y))
+    offset = (longitude - west + slack_x) % 360 - slack_x  # eastward of the box's western side
+    columns = np.flatnonzero(offset <= east - west + slack_x)
+    if rows.size == 0 or columns.size == 0:
+        raise GridError(
+            f"{role}.spatial_coverage holds no cell: the data cover latitude {latitude.min():g} to"
+            f" {latitude.max():g} and longitude {longitude.min():g} to {longitude.max():g}."
+        )
+    if (np.diff(columns) != 1).any():  # the box crosses the seam of the data's longitudes
+        columns = columns[np.argsort(offset[columns])]
+    inside = ds.isel({axes.y: rows, axes.x: columns})
+    moved = west + offset[columns]
+    if np.abs(moved - longitude[columns]).max() > slack_x:
+        inside = inside.drop_vars(ds[axes.x].attrs.get("bounds", ()), errors="ignore")
+        attrs = {k: v for k, v in ds[axes.x].attrs.items() if k != "bounds"}
+        inside = inside.assign_coords({axes.x: (axes.x, moved, attrs)})
+    for dim, key, step in (
+        (axes.y, "latitude", grid.y.step),
+        (axes.x, "longitude", grid.x.step),
+    ):
+        low, high = sorted(getattr(coverage, key))
+        first, last = float(inside[dim].min()), float(inside[dim].max())
+        if first - low > step or high - last > step:
+            note(
+                f"{role}.spatial_coverage asks for {key} {low:g} to {high:g}, the data have"
+                f" {first:g} to {last:g} of it"
             )
-        return self
-
-    @property
-    def location(self) -> str | None:
-        """Where the data are, under the new or the old key."""
-        return self.data_location if self.data_location is not None else self.data_dir
-
-    @property
-    def scaling(self) -> Standardization | None:
-        """The normalization asked for, under the new or the old key."""
-        if self.apply_standardization is not None:
-            return Standardization(to_do=self.apply_standardization)
-        return self.standardization
+    return inside
 
 
-def _as_auxiliary(value: Any) -> Any:
-    """Read the older true or false, which spoke of the time alone."""
-    return {"time": value} if isinstance(value, bool) else value
+def on_whole_cells(lr: xr.Dataset, hr: xr.Dataset) -> xr.Dataset:
+    """Return the labels that fill whole LR cells; nothing is computed."""
+    axes = cf.find_axes(hr)
+    factor, margin = relate(grid_of(lr), grid_of(hr))
+    cut = {}
+    for dim, low in ((axes.y, margin[0]), (axes.x, margin[2])):
+        first = -low % factor  # counted from the low side
+        last = first + (hr.sizes[dim] - first) // factor * factor
+        ascending = hr[dim].values[0] < hr[dim].values[-1]
+        size = hr.sizes[dim]
+        cut[dim] = slice(first, last) if ascending else slice(size - last, size - first)
+    return hr.isel(cut)
 
 
-class FeaturesConfiguration(FieldsConfiguration):
-    """The coarse fields: read from files, or made of the labels by coarsening."""
-
-    variables: Names | None = None
-    add_auxiliary: Annotated[AddAuxiliary, BeforeValidator(_as_auxiliary)] = AddAuxiliary()
-    factor: Annotated[int, Field(strict=True, ge=2)] | None = None
-
-    @model_validator(mode="after")
-    def _check_source(self) -> FeaturesConfiguration:
-        if self.location is not None and self.factor is not None:
-            raise ValueError("data_location and factor exclude each other: read fields or coarsen")
-        if self.factor is not None and self.spatial_coverage is not None:
-            raise ValueError(
-                "spatial_coverage and factor exclude each other: the coarse field covers the labels"
-            )
-        if self.location is None and self.factor is None:
-            raise ValueError(
-                "data_location is missing: say where the files are, or give factor to make the"
-                " coarse fields of the labels"
-            )
-        if self.location is not None and self.variables is None:
-            raise ValueError("variables is missing: name the fields to read")
-        return self
+# --- times --------------------------------------------------------------------------------
 
 
-class LabelConfiguration(FieldsConfiguration):
-    """The fine fields."""
+def at_times(ds: xr.Dataset, period: Period, role: str) -> xr.Dataset:
+    """Return the times of a period, in the months that it names; in any calendar.
 
-    variable: Names | None = None
-    variables: Names | None = None
-
-    @model_validator(mode="after")
-    def _check_names(self) -> LabelConfiguration:
-        if (self.variable is None) == (self.variables is None):
-            raise ValueError("give one of variable and variables: the name of the field to learn")
-        if self.location is None:
-            raise ValueError("data_location is missing: say where the files are")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The fields to learn, under either key."""
-        return self.variable or self.variables or ()
-
-
-class Period(Section):
-    """From the beginning of `start` to the end of `end`, which may be years, months or days."""
-
-    start: Annotated[str, BeforeValidator(_as_time)]
-    end: Annotated[str, BeforeValidator(_as_time)]
-    frequency: str = MONTHLY
-
-    @model_validator(mode="after")
-    def _check(self) -> Period:
-        from pandas.tseries.frequencies import to_offset
-
-        try:
-            first, last = self.bounds()
-        except ValueError as error:
-            raise ValueError(
-                f"start {self.start!r} and end {self.end!r}: give years, months or days, such as"
-                f" 1981-01 ({error})"
-            ) from None
-        if last < first:
-            raise ValueError(f"end {self.end} is before start {self.start}: exchange them")
-        try:
-            to_offset(self.offset)
-        except ValueError:
-            raise ValueError(
-                f"frequency {self.frequency!r} is none that pandas knows: use 'MS' for each month"
-            ) from None
-        return self
-
-    @property
-    def offset(self) -> str:
-        """The frequency by the name pandas uses today."""
-        return _OLD_ALIASES.get(self.frequency, self.frequency)
-
-    def bounds(self) -> tuple[Any, Any]:
-        """Return the first and the last moment as pandas timestamps."""
-        import pandas as pd
-
-        return pd.Period(self.start).start_time, pd.Period(self.end).end_time
-
-    def months(self) -> frozenset[str]:
-        """Return the months that the frequency names, as YYYYMM: those that DeepR has files of."""
-        import pandas as pd
-
-        first, last = self.bounds()
-        named = pd.date_range(first.to_period("M").start_time, last, freq=self.offset)
-        return frozenset(named.strftime("%Y%m"))
+    Raises
+    ------
+    AxisError
+        If there is no time axis, or no time of the period.
+    """
+    axes = cf.find_axes(ds)
+    if axes.time is None:
+        raise AxisError(f"{role}: the fields have no time axis, so no period can be chosen.")
+    cf.check_time(ds, axes.time)
+    cut = ds.sel({axes.time: slice(period.start, period.end)})
+    stamps = cut[axes.time].dt
+    named = period.months()
+    pairs = zip(stamps.year.values, stamps.month.values, strict=True)
+    inside = np.array([f"{year:04d}{month:02d}" in named for year, month in pairs], dtype=bool)
+    if not inside.any():
+        index = ds.indexes[axes.time]
+        raise AxisError(
+            f"{role}: there is no time from {period.start} to {period.end} (frequency"
+            f" {period.frequency}); the data run from {index[0]} to {index[-1]}."
+        )
+    return cut if inside.all() else cut.isel({axes.time: np.flatnonzero(inside)})
 
 
-class SplitCoverages(Section):
-    """The periods of training, validation and test."""
-
-    train: Period | None = None
-    validation: Period | None = None
-    test: Period | None = None
-
-
-Fraction = Annotated[Number, Field(ge=0, le=1)]
-
-
-class DataSplit(Section):
-    """The parts of the period: training first, then validation, then test."""
-
-    test: Fraction = 0.0
-    validation: Fraction = 0.0
-
-    @model_validator(mode="after")
-    def _check(self) -> DataSplit:
-        if self.test + self.validation > 1 + 1e-9:
-            raise ValueError(
-                f"test {self.test:g} and validation {self.validation:g} are more than the whole"
-            )
-        return self
+def _split(
+    configuration: DataConfiguration, lr: xr.Dataset, hr: xr.Dataset | None
+) -> dict[str, Part]:
+    """Cut the fields to the splits; nothing is computed."""
+    periods = configuration.periods()
+    if not periods:
+        return {"all": Part(lr, hr)}
+    parts = {}
+    for name, period in periods.items():
+        section = "common_configuration" if name == "all" else f"split_coverages.{name}"
+        role = f"{_HERE}.{section}"
+        labels = None if hr is None else at_times(hr, period, role)
+        parts[name] = Part(at_times(lr, period, role), labels)
+    common = configuration.common_configuration
+    if common is None:
+        return parts
+    return _fractions(parts["all"], common.data_split.validation, common.data_split.test)
 
 
-class CommonConfiguration(Section):
-    """The older spelling of the periods: one period and its parts."""
+def _fractions(whole: Part, validation: float, test: float) -> dict[str, Part]:
+    """Split a period: training first, then validation, then test."""
+    leading = whole.lr if whole.hr is None else whole.hr
+    times = leading.indexes[str(cf.find_axes(leading).time)]
+    tested = round(test * times.size)
+    watched = min(round(validation * times.size), times.size - tested)
+    sizes = {"train": times.size - watched - tested, "validation": watched, "test": tested}
+    parts, first = {}, 0
+    for name, size in sizes.items():
+        if size:
+            window = slice(times[first], times[first + size - 1])
+            labels = None if whole.hr is None else _between(whole.hr, window, name)
+            parts[name] = Part(_between(whole.lr, window, name), labels)
+        first += size
+    return parts
 
-    temporal_coverage: Period
-    data_split: DataSplit = DataSplit()
+
+def _between(ds: xr.Dataset, window: slice, name: str) -> xr.Dataset:
+    """Return the times in a window, both ends included."""
+    time = str(cf.find_axes(ds).time)
+    cut = ds.sel({time: window})
+    if cut.sizes[time] == 0:
+        raise AxisError(
+            f"data_configuration.common_configuration.data_split: the {name} part holds no time of"
+            " the coarse fields."
+        )
+    return cut
 
 
-class DataConfiguration(Section):
-    """All that is read."""
+# --- static fields ------------------------------------------------------------------------
 
-    features_configuration: FeaturesConfiguration | None = None
-    label_configuration: LabelConfiguration | None = None
-    split_coverages: SplitCoverages | None = None
-    common_configuration: CommonConfiguration | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> DataConfiguration:
-        if self.split_coverages is not None and self.common_configuration is not None:
-            raise ValueError(
-                "split_coverages and common_configuration both say which times are meant: give one"
-            )
-        if self.label_configuration is None:
-            if self.features_configuration is None:
-                raise ValueError("give features_configuration, label_configuration, or both")
-            if self.features_configuration.factor is not None:
-                raise ValueError(
-                    "features_configuration.factor coarsens the labels, but there is no"
-                    " label_configuration"
-                )
-        return self
+def _statics(
+    configuration: DataConfiguration, wanted: Sequence[str], lr: xr.Dataset, hr: xr.Dataset
+) -> xr.Dataset:
+    """Open static fields and bring them onto HR cells.
+
+    These are the HR cells of the whole LR domain if all fields cover it (some normalizations need
+    that), otherwise those of the HR domain. Coarse fields are interpolated and get the ending
+    ``_low``.
+    """
+    fields = [_static(configuration, name) for name in wanted]
+    lr_grid, hr_grid = grid_of(lr), grid_of(hr)
+    factor, _ = relate(lr_grid, hr_grid)
+    try:
+        return _on(lr_grid.refine(factor), fields)
+    except GridError:
+        return _on(hr_grid, fields)
+
+
+def _static(configuration: DataConfiguration, name: str) -> xr.DataArray:
+    """Open one static field, under the name it is to have."""
+    kind, resolution = name.split("-")
+    role = _FEATURES if resolution == "low" else _LABELS
+    key = "land_mask_location" if kind == "lsm" else "orography_location"
+    location = getattr(getattr(configuration, role), key, None)
+    if location is None:
+        raise OptionError(
+            f"{_HERE}.{_FEATURES}.add_auxiliary.{name} is asked for, but {role}.{key} does not say"
+            " where it is."
+        )
+    field = open_static(location, key)
+    return field if resolution == "high" else field.rename(f"{field.name}_low")
+
+
+def _on(grid: Grid, fields: Sequence[xr.DataArray]) -> xr.Dataset:
+    """Return fields on a grid, ascending, with its coordinates and projection."""
+    dims = (grid.y.name, grid.x.name)
+    coords = {axis.name: (axis.name, axis.known(), dict(axis.attrs)) for axis in (grid.y, grid.x)}
+    out = xr.Dataset(coords=coords)
+    for field in fields:
+        ds = field.to_dataset()
+        (quantity,), _ = describe_covariates(ds)
+        attrs = {**quantity.attrs, "units": quantity.units}
+        if grid.mapping is not None:
+            attrs["grid_mapping"] = grid.mapping[0]
+        out[str(field.name)] = (dims, covariates_on(grid, ds, (quantity,))[0], attrs)
+    if grid.mapping is not None:
+        out[grid.mapping[0]] = ((), 0, grid.mapping[1])
+    return out

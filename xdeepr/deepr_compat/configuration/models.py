@@ -5,46 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xdeepr.deepr_compat.configuration.architectures import architecture_of
-from xdeepr.deepr_compat.configuration.configuration import Configuration
-from xdeepr.deepr_compat.configuration.inputs import unread_statics
-from xdeepr.deepr_compat.configuration.training import TrainingConfiguration
-from xdeepr.deepr_compat.configuration.validation import Sampling
+from xdeepr import cf
+from xdeepr.deepr_compat.configuration.conditions import unread_statics
+from xdeepr.deepr_compat.configuration.data import Data
+from xdeepr.deepr_compat.configuration.networks import architecture_of
+from xdeepr.deepr_compat.configuration.schema import (
+    MODEL,
+    Configuration,
+    TrainingConfiguration,
+    TrainingParameters,
+)
+from xdeepr.deepr_compat.configuration.section import note
 from xdeepr.errors import OptionError
 from xdeepr.tiling.interpolation import METHODS
 
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
 
-_KINDS = {
-    "diffusion": "diffusion",
-    "end2end": "regression",
-    "autoencoder": "autoencoder",
-    "latent": "latent",
-}
-
 _PIPELINES = ("cddpm", "cddpmpipeline")
 """DeepR's names of a diffusion model as a whole; they say nothing of its network."""
 
-_PUBLISHED = {"unet2d": "published-unet", "unet": "published-unet"}
-"""What a network of DeepR is called here once it was read from the Hub."""
+_PUBLISHED = {
+    "unet2d": "published-unet",
+    "unet": "published-unet",
+    "conv-swin2sr": "published-conv-swin2sr",
+    "conv-baseline": "published-conv-baseline",
+}
+"""A network of DeepR -> its name here once it was read from one of DeepR's own checkpoints."""
 
 
-def load_model(name: str, *, progress: bool = True) -> Downscaler | str:
+def load_model(
+    name: str,
+    data: Data,
+    parameters: TrainingParameters | None = None,
+    *,
+    progress: bool = True,
+) -> Downscaler | str:
     """Load a model by folder, short name or repository on the Hub.
 
     Parameters
     ----------
     name : str
         Also the name of an interpolation, which is returned as it is.
+    data : Data
+        For a folder of DeepR's own, which does not say on which grids and quantities it was
+        trained: those of the data.
+    parameters : TrainingParameters, optional
+        For such a folder: normalization, target and encoding of the hour.
     progress : bool, default: True
         Show a progress bar where something is fetched.
-
-    Returns
-    -------
-    Downscaler or str
 
     Raises
     ------
@@ -53,24 +64,48 @@ def load_model(name: str, *, progress: bool = True) -> Downscaler | str:
     """
     if name in METHODS:
         return name
-    from xdeepr.models.find import checkpoint_folder, load
-    from xdeepr.models.hub import is_repo_id
+    from xdeepr.models.find import load
 
-    if not Path(name).is_dir() and is_repo_id(name):
-        with quiet_hub(progress):
-            return load(checkpoint_folder(name))
-    return load(name)
+    if _is_folder_of_deepr(name):
+        from xdeepr.deepr_compat.checkpoints import from_deepr
+
+        return from_deepr(name, **_facts(data, parameters))
+    with quiet_hub(progress):
+        return load(name)
+
+
+def _is_folder_of_deepr(name: str) -> bool:
+    from xdeepr.deepr_compat.checkpoints import is_legacy
+    from xdeepr.models.stored_arrays import CARD
+
+    folder = Path(name)
+    return folder.is_dir() and is_legacy(folder) and not (folder / CARD).is_file()
+
+
+def _facts(data: Data, parameters: TrainingParameters | None) -> dict[str, Any]:
+    """Return what the folder of a model of DeepR does not say, and the configuration does."""
+    part = next(iter(data.parts.values()))
+    names = cf.spatial_variables(part.lr, cf.find_axes(part.lr))
+    facts: dict[str, Any] = {
+        "lr_grid": part.lr,
+        "hr_grid": part.hr,
+        "predictors": {name: part.lr[name].attrs for name in names},
+        "covariates": data.statics,
+    }
+    if parameters is None:
+        return facts
+    residual = parameters.learn_residuals
+    return {
+        **facts,
+        "hour": parameters.hour_embed_type,
+        "target": "residual" if residual else "field",
+        "normalization": "instance" if parameters.instance_norm else None,
+    }
 
 
 @contextmanager
 def quiet_hub(progress: bool) -> Iterator[None]:
-    """Let huggingface_hub show progress bars, or not.
-
-    Parameters
-    ----------
-    progress : bool
-        Whether it may.
-    """
+    """Let huggingface_hub show progress bars, or not."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -87,44 +122,30 @@ def quiet_hub(progress: bool) -> Iterator[None]:
         enable_progress_bars()
 
 
-def named_model(
-    training: TrainingConfiguration | None, *sections: Sampling | None
-) -> tuple[str | None, str]:
+def named_model(configuration: Configuration) -> tuple[str | None, str]:
     """Return the model that is to be used without training, and the key that names it.
-
-    Parameters
-    ----------
-    training : TrainingConfiguration or None
-        May name a trained model.
-    *sections : Sampling or None
-        So may the validation and the inference.
 
     Raises
     ------
     OptionError
-        If they name different models.
+        If several sections name different models.
     """
+    training = configuration.training_configuration
     named = []
     if training is not None and training.trained is not None:
-        key = f"training_configuration.model_configuration.{training.main[0]}"
-        named.append((training.trained, f"{key}.trained_model_dir"))
-    for section in sections:
-        if section is None:
-            continue
-        where = type(section).section_name
-        if section.model is not None and section.repo_name is not None:
-            raise OptionError(f"{where}: model and repo_name mean the same: give one of them.")
-        name = section.model or section.repo_name
-        if name is not None:
-            named.append((name, f"{where}.{'model' if section.model else 'repo_name'}"))
+        named.append((training.trained, f"{MODEL}.{training.main[0]}.trained_model_dir"))
+    for section in configuration.sampling:
+        if (name := section.either("model", "repo_name")) is not None:
+            key = "model" if section.model is not None else "repo_name"
+            named.append((name, f"{section.section_name}.{key}"))
     if len({name for name, _ in named}) > 1:
-        said = " and ".join(f"{key}: {name}" for name, key in named)
-        raise OptionError(f"different models are named ({said}): run them one after the other.")
+        listed = " and ".join(f"{key}: {name}" for name, key in named)
+        raise OptionError(f"different models are named ({listed}): run them one after the other.")
     return named[0] if named else (None, "")
 
 
 def check_model(model: Downscaler, training: TrainingConfiguration, key: str) -> None:
-    """Refuse a model that is not what the configuration says of it.
+    """Refuse a model of another type or network than the configuration says of it.
 
     Parameters
     ----------
@@ -133,100 +154,64 @@ def check_model(model: Downscaler, training: TrainingConfiguration, key: str) ->
     training : TrainingConfiguration
         Type and class name.
     key : str
-        Where the model is named.
+        Where the model is named, for messages.
 
     Raises
     ------
     OptionError
         If type or network differ.
     """
-    card = model.card
-    if card.kind != _KINDS[training.type]:
+    kind = "regression" if training.type == "end2end" else training.type
+    if model.card.kind != kind:
         raise OptionError(
-            f"{key} is a {card.kind} model, but training_configuration.type is {training.type!r}."
+            f"{key} is a {model.card.kind} model, but training_configuration.type is"
+            f" {training.type!r}."
         )
     part, network = training.main
-    if network is None or network.class_name.lower() in _PIPELINES:
-        return
-    path = f"training_configuration.model_configuration.{part}.class_name"
-    check_network(model, architecture_of(network.class_name, training.type, path).network, path)
+    if network is not None and network.class_name.lower() not in _PIPELINES:
+        path = f"{MODEL}.{part}.class_name"
+        check_network(model, architecture_of(network.class_name, training.type, path).network, path)
 
 
 def check_network(model: Downscaler, wanted: str, path: str) -> None:
-    """Refuse a model with another network than its configuration says.
-
-    Parameters
-    ----------
-    model : Downscaler
-        As it was loaded.
-    wanted : str
-        Name of a network.
-    path : str
-        Where the model or its class is named.
-
-    Raises
-    ------
-    OptionError
-        If it has another one.
-    """
-    found = model.card.network["name"]
-    if found not in (wanted, _PUBLISHED.get(wanted)):
+    """Refuse a model with another network than the class name at a path means."""
+    name = model.card.network["name"]
+    if name not in (wanted, _PUBLISHED.get(wanted)):
         raise OptionError(
-            f"{path}: the network of {model.card.name!r} is {found!r}, but class_name means"
+            f"{path}: the network of {model.card.name!r} is {name!r}, but class_name means"
             f" {wanted!r}."
         )
 
 
-def without_training(configuration: Configuration, key: str) -> list[str]:
-    """Say which keys do not matter, because a trained model is used.
-
-    Parameters
-    ----------
-    configuration : Configuration
-        As it was read.
-    key : str
-        Where the model is named.
-
-    Returns
-    -------
-    list of str
-        One line for each.
-    """
-    notes = []
+def note_unused(configuration: Configuration, key: str) -> None:
+    """Say which keys do not matter, because the one given names a trained model."""
     training, data = configuration.training_configuration, configuration.data_configuration
     if training is not None:
         here = "training_configuration"
         if training.training_parameters is not None:
-            notes.append(f"{here}.training_parameters has no effect: {key} names a trained model")
-        part, network = training.main
+            used = ""
+            if training.trained is not None and _is_folder_of_deepr(training.trained):
+                used = ", except hour_embed_type, instance_norm and learn_residuals"
+            note(f"{here}.training_parameters has no effect{used}: {key} names a trained model")
+        main, network = training.main
         for name in type(training.model_configuration).model_fields:
-            other = training.part(name)
-            if other is None or name in (part, "scheduler"):
-                continue
-            notes.append(f"{here}.model_configuration.{name} has no effect: {key} is the model")
+            if training.part(name) is not None and name not in (main, "scheduler"):
+                note(f"{MODEL}.{name} has no effect: {key} is the model")
         if network is not None and network.kwargs:
-            notes.append(
-                f"{here}.model_configuration.{part}.kwargs has no effect: a trained model has its"
-                " own"
-            )
+            note(f"{MODEL}.{main}.kwargs has no effect: a trained model has its own")
     if data is None:
-        return notes
+        return
     for name in ("features_configuration", "label_configuration"):
-        section = getattr(data, name)
-        if section is None:
-            continue
         for written in ("standardization", "apply_standardization"):
-            if getattr(section, written) is not None:
-                notes.append(
+            if getattr(getattr(data, name), written, None) is not None:
+                note(
                     f"data_configuration.{name}.{written} has no effect: the model knows how it was"
                     " normalized"
                 )
     features = data.features_configuration
-    asked = () if features is None else features.add_auxiliary.statics()
     if features is not None and features.add_auxiliary.time:
-        notes.append(
+        note(
             "data_configuration.features_configuration.add_auxiliary.time has no effect: the model"
-            " knows what it is told of the time"
+            " has its own encoding of the time"
         )
-    unread_statics(data, asked, notes)
-    return notes
+    unread_statics(data, data.asked_statics())

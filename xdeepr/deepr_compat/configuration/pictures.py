@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.deepr_compat.configuration.assembling import Part
-from xdeepr.deepr_compat.configuration.validation import SamplePictures
+from xdeepr.deepr_compat.configuration.data import Part
+from xdeepr.deepr_compat.configuration.schema import SamplePictures
 from xdeepr.io import whole
 
 if TYPE_CHECKING:
@@ -30,55 +31,25 @@ def draw_samples(
     folder: Path,
     statics: xr.Dataset | None,
 ) -> list[Path]:
-    """Draw input, prediction and truth of some times, evenly spread over the period.
-
-    Parameters
-    ----------
-    forecast : xarray.Dataset
-        What was downscaled.
-    part : Part
-        The truth and the fields it was made of.
-    asked : SamplePictures
-        How many.
-    folder : pathlib.Path
-        Where the files go.
-    statics : xarray.Dataset or None
-        Coast and heights.
-
-    Returns
-    -------
-    list of pathlib.Path
-    """
+    """Draw input, prediction and truth of some times, evenly spread; with coast and heights."""
     from xdeepr.plotting import plot_downscaling
 
     times = forecast.sizes[str(cf.find_axes(forecast).time)]
-    places = np.unique(np.linspace(0, times - 1, min(asked.num_samples, times)).round().astype(int))
+    chosen = np.unique(np.linspace(0, times - 1, min(asked.num_samples, times)).round().astype(int))
     options: dict[str, Any] = {"statics": statics}
     if asked.num_realizations is not None and "realization" in forecast.dims:
         options["members"] = min(asked.num_realizations, forecast.sizes["realization"])
     return [
         _save(
-            plot_downscaling(part.lr, forecast, part.hr, time=int(place), **options),
+            plot_downscaling(part.lr, forecast, part.hr, time=int(time), **options),
             folder / f"sample_{number:02d}.png",
         )
-        for number, place in enumerate(places, start=1)
+        for number, time in enumerate(chosen, start=1)
     ]
 
 
 def draw_maps(scores: xr.Dataset, folder: Path) -> list[Path]:
-    """Draw maps of scores, the systems beside each other.
-
-    Parameters
-    ----------
-    scores : xarray.Dataset
-        What ``verify(dim="time")`` gave.
-    folder : pathlib.Path
-        Where the files go.
-
-    Returns
-    -------
-    list of pathlib.Path
-    """
+    """Draw the maps that ``verify(dim="time")`` gave, the systems beside each other."""
     from xdeepr.plotting.figure import new_figure
 
     files = []
@@ -97,26 +68,13 @@ def draw_maps(scores: xr.Dataset, folder: Path) -> list[Path]:
                 cmap="RdBu_r" if signed else "viridis",
             )  # fmt: skip
             ax.set_title(f"{system} (mean {float(shown.mean()):.3g})")
-        label = f"{field.attrs.get('long_name', name)} [{field.attrs.get('units', '')}]"
-        figure.colorbar(image, ax=list(axes), label=label)
-        files.append(_save(figure, folder / f"map_{_file_name(field, name)}.png"))
+        figure.colorbar(image, ax=list(axes), label=_label(field))
+        files.append(_save(figure, folder / f"map_{name}.png"))
     return files
 
 
 def draw_roses(scores: xr.Dataset, folder: Path) -> list[Path]:
-    """Draw scores as bars around the clock.
-
-    Parameters
-    ----------
-    scores : xarray.Dataset
-        Scores along the dimension ``hour``.
-    folder : pathlib.Path
-        Where the files go.
-
-    Returns
-    -------
-    list of pathlib.Path
-    """
+    """Draw scores along the dimension ``hour`` as bars around the clock."""
     from xdeepr.plotting.figure import new_figure
 
     files = []
@@ -132,31 +90,25 @@ def draw_roses(scores: xr.Dataset, folder: Path) -> list[Path]:
         ax.set_theta_zero_location("N")
         ax.set_theta_direction(-1)
         ax.set_xticks(2 * np.pi * hours / 24, [f"{hour} h" for hour in hours])
-        ax.set_title(f"{field.attrs.get('long_name', name)} [{field.attrs.get('units', '')}]")
+        ax.set_title(_label(field))
         ax.legend(loc="lower left", bbox_to_anchor=(-0.15, -0.1))
-        files.append(_save(figure, folder / f"rose_{_file_name(field, name)}.png"))
+        files.append(_save(figure, folder / f"rose_{name}.png"))
     return files
 
 
-def _fields(scores: xr.Dataset, names: tuple[str, ...]) -> list[tuple[str, xr.DataArray]]:
-    """Return the scores by name, one for each variable where there are several."""
-    found = []
+def _fields(scores: xr.Dataset, names: tuple[str, ...]) -> Iterator[tuple[str, xr.DataArray]]:
+    """Yield name and field of scores, one for each variable where there are several."""
     for name in names:
-        if name not in scores:
-            continue
-        if "variable" in scores[name].dims:
-            found += [
-                (name, scores[name].isel(variable=i)) for i in range(scores.sizes["variable"])
-            ]
-        else:
-            found.append((name, scores[name]))
-    return found
+        if name in scores and "variable" in scores[name].dims:
+            for variable in scores["variable"].values:
+                yield f"{name}_{variable}", scores[name].sel(variable=variable)
+        elif name in scores:
+            variable = scores[name].coords.get("variable")
+            yield name if variable is None else f"{name}_{variable.item()}", scores[name]
 
 
-def _file_name(field: xr.DataArray, name: str) -> str:
-    """Return a name that tells the variables apart."""
-    variable = field.coords.get("variable")
-    return name if variable is None else f"{name}_{variable.item()}"
+def _label(field: xr.DataArray) -> str:
+    return f"{field.attrs.get('long_name', field.name)} [{field.attrs.get('units', '')}]"
 
 
 def _save(figure: Figure, path: Path) -> Path:

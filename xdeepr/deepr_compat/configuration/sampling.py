@@ -9,31 +9,49 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.deepr_compat.configuration.assembling import Data, Part
-from xdeepr.deepr_compat.configuration.diffusion import diffusion_options
-from xdeepr.deepr_compat.configuration.training import SchedulerConfiguration
-from xdeepr.deepr_compat.configuration.validation import Sampling
+from xdeepr.deepr_compat.configuration.data import Data, Part
+from xdeepr.deepr_compat.configuration.schema import MODEL, Sampling, SchedulerConfiguration
+from xdeepr.deepr_compat.configuration.section import note
+from xdeepr.deepr_compat.schedulers import read_scheduler
 from xdeepr.errors import OptionError
 from xdeepr.sampling.diffusers_table import SOLVERS
 from xdeepr.sampling.samplers import Sampler
+from xdeepr.sampling.schedules import as_schedule
 
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
 
-_SCHEDULER = "training_configuration.model_configuration.scheduler"
+_SCHEDULER = f"{MODEL}.scheduler"
 
 
-def chosen_part(data: Data, sampling: Sampling, notes: list[str]) -> Part:
-    """Return the part of the data to work on.
+def noise_options(
+    scheduler: SchedulerConfiguration | None, path: str = _SCHEDULER
+) -> dict[str, Any]:
+    """Return what :func:`xdeepr.fit` takes as ``diffusion=``; None leaves xdeepr's noise levels.
 
-    Parameters
-    ----------
-    data : Data
-        All that was opened.
-    sampling : Sampling
-        May name the split. Default: the test part, otherwise the validation part.
-    notes : list of str
-        Gets a line if it is not the test part.
+    Raises
+    ------
+    OptionError
+        For an unknown scheduler or keyword, with the nearest one and its path.
+    """
+    if scheduler is None:
+        return {}
+    try:
+        name = Sampler(scheduler.class_name.removeprefix("diffusers.")).name
+    except OptionError as error:
+        raise OptionError(f"{path}.class_name: {error}") from None
+    stated = read_scheduler(name, scheduler.kwargs, f"{path}.kwargs")
+    if stated.softened:
+        note(
+            f"{path}.kwargs: of pure noise (rescale_betas_zero_snr) a network that predicts the"
+            " noise (prediction_type 'epsilon') learns nothing: the last level is kept just below"
+            " it, in training and in sampling; 'v_prediction' learns there"
+        )
+    return stated.fields()
+
+
+def chosen_part(data: Data, sampling: Sampling) -> Part:
+    """Return the split that a section names; by default the test part, else the validation part.
 
     Raises
     ------
@@ -51,10 +69,10 @@ def chosen_part(data: Data, sampling: Sampling, notes: list[str]) -> Part:
     if "test" in parts:
         return parts["test"]
     if "validation" in parts:
-        notes.append(f"{where}: there is no test part; the validation part is used")
+        note(f"{where}: there is no test part; the validation part is used")
         return parts["validation"]
     if "all" in parts:
-        notes.append(f"{where}: there are no splits; all times are used")
+        note(f"{where}: there are no splits; all times are used")
         return parts["all"]
     raise OptionError(f"{where}: data_configuration has neither a test nor a validation part.")
 
@@ -65,7 +83,6 @@ def forecast(
     sampling: Sampling,
     scheduler: SchedulerConfiguration | None,
     statics: xr.Dataset | None,
-    notes: list[str],
 ) -> xr.Dataset:
     """Downscale a part of the data; nothing is computed.
 
@@ -81,17 +98,11 @@ def forecast(
         For a loaded model: another solver than its own.
     statics : xarray.Dataset or None
         Static covariates.
-    notes : list of str
-        Gets a line for each setting that does not matter to this model.
-
-    Returns
-    -------
-    xarray.Dataset
     """
     from xdeepr.downscaling import downscale
 
     options: dict[str, Any] = {"batch_size": sampling.batch_size}
-    options["device"] = available_device(sampling.device, sampling.section_name, notes)
+    options["device"] = available_device(sampling.device, sampling.section_name)
     if isinstance(model, str):
         if part.hr is None:
             raise OptionError(
@@ -99,46 +110,37 @@ def forecast(
                 " is the one to interpolate to."
             )
         options["like"] = part.hr
-        _without_draws(sampling, scheduler, f"{model} interpolation", notes)
-    elif not model.card.stochastic:
-        name = f"the {model.card.kind} model {model.card.name!r}"
-        _without_draws(sampling, scheduler, name, notes)
+        _note_no_draws(sampling, scheduler, f"{model} interpolation")
+        return downscale(part.lr, model, **options)
+    if model.card.stochastic:
+        options["members"] = sampling.either("members", "num_samples")
+        options["seed"] = sampling.seed or 0
+        options["sampler"] = _sampler(model, sampling, scheduler)
     else:
-        options |= {
-            "members": sampling.realizations,
-            "seed": sampling.seed or 0,
-            "sampler": _sampler(model, sampling, scheduler, notes),
-        }
-    if not isinstance(model, str):
-        options["covariates"] = _usable(model, statics, notes)
-    return downscale(part.lr, model, **options)
+        name = f"the {model.card.kind} model {model.card.name!r}"
+        _note_no_draws(sampling, scheduler, name)
+    return downscale(part.lr, model, covariates=_usable(model, statics), **options)
 
 
-def _without_draws(
-    sampling: Sampling,
-    scheduler: SchedulerConfiguration | None,
-    model: str,
-    notes: list[str],
+def _note_no_draws(
+    sampling: Sampling, scheduler: SchedulerConfiguration | None, model: str
 ) -> None:
     """Say which settings of the solver do not matter to a model that draws nothing."""
     if scheduler is not None:
-        notes.append(f"{_SCHEDULER} has no effect: {model} draws nothing")
+        note(f"{_SCHEDULER} has no effect: {model} draws nothing")
     for key in ("inference_steps", "eta", "sampler", "members", "num_samples", "seed"):
         if getattr(sampling, key) is not None:
-            notes.append(f"{sampling.section_name}.{key} has no effect: {model} draws nothing")
+            note(f"{sampling.section_name}.{key} has no effect: {model} draws nothing")
 
 
 def _sampler(
-    model: Downscaler,
-    sampling: Sampling,
-    scheduler: SchedulerConfiguration | None,
-    notes: list[str],
+    model: Downscaler, sampling: Sampling, scheduler: SchedulerConfiguration | None
 ) -> Sampler:
     """Return the solver: that of the section, of the scheduler, or the model's own."""
     own = model.card.diffusion
     name, options, steps = own.sampler, dict(own.sampler_options), own.steps
     if scheduler is not None:
-        asked = diffusion_options(scheduler, _SCHEDULER)
+        asked = noise_options(scheduler)
         _check_schedule(model, asked)
         name, options, steps = asked["sampler"], asked["sampler_options"], asked["steps"]
     if sampling.sampler is not None:
@@ -148,14 +150,12 @@ def _sampler(
         if "eta" in SOLVERS[name].step_options:
             options["eta"] = sampling.eta
         else:
-            notes.append(f"{sampling.section_name}.eta has no effect: {name} has none")
+            note(f"{sampling.section_name}.eta has no effect: {name} has none")
     return Sampler(name, sampling.inference_steps or steps, options)
 
 
 def _check_schedule(model: Downscaler, asked: dict[str, Any]) -> None:
     """Refuse a table of betas other than that of the training."""
-    from xdeepr.sampling.schedules import as_schedule
-
     own = model.card.diffusion
     if "schedule" not in asked or own.prediction == "edm":
         return
@@ -167,32 +167,22 @@ def _check_schedule(model: Downscaler, asked: dict[str, Any]) -> None:
         )
 
 
-def _usable(model: Downscaler, statics: xr.Dataset | None, notes: list[str]) -> xr.Dataset | None:
+def _usable(model: Downscaler, statics: xr.Dataset | None) -> xr.Dataset | None:
     """Return the static covariates if the model was trained with them."""
     wanted = [q.name for q in model.card.covariates]
     if statics is None or not wanted:
         return None
     if all(name in statics for name in wanted):
         return statics
-    notes.append(
+    note(
         f"the static fields are not used: {model.card.name!r} was trained with"
         f" {', '.join(wanted)}, which it keeps for its own domain"
     )
     return None
 
 
-def available_device(device: str | None, where: str, notes: list[str]) -> str | None:
-    """Return a torch device that this machine has.
-
-    Parameters
-    ----------
-    device : str or None
-        As the configuration has it.
-    where : str
-        Section, for the note.
-    notes : list of str
-        Gets a line if there is no such device; the CPU is used then, as in DeepR.
-    """
+def available_device(device: str | None, where: str) -> str | None:
+    """Return a torch device of a section that this machine has; as in DeepR, the CPU otherwise."""
     if device is None:
         return None
     import torch
@@ -205,30 +195,13 @@ def available_device(device: str | None, where: str, notes: list[str]) -> str | 
         ) from None
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(kind, False):
-        notes.append(f"{where}.device: {device!r} is not there; the CPU is used")
+        note(f"{where}.device: {device!r} is not there; the CPU is used")
         return "cpu"
     return device
 
 
 def in_files(ds: xr.Dataset, frequency: str, batch_size: int) -> Iterator[tuple[str, xr.Dataset]]:
-    """Cut a forecast into the files it is written to.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The forecast.
-    frequency : {"batch", "month", "all"}
-        What one file holds.
-    batch_size : int
-        Times in a batch.
-
-    Yields
-    ------
-    name : str
-        Of the file, without a folder.
-    xarray.Dataset
-        What it holds.
-    """
+    """Cut a forecast into files by name, each of a batch of times, a month, or all times."""
     dim = cf.find_axes(ds).time
     if dim is None:
         yield "prediction.nc", ds
@@ -244,7 +217,5 @@ def in_files(ds: xr.Dataset, frequency: str, batch_size: int) -> Iterator[tuple[
     else:
         stamps = index.strftime("%Y-%m-%dT%H%M")
         for first in range(0, index.size, batch_size):
-            yield (
-                f"prediction_{stamps[first]}.nc",
-                ds.isel({dim: slice(first, first + batch_size)}),
-            )
+            batch = ds.isel({dim: slice(first, first + batch_size)})
+            yield f"prediction_{stamps[first]}.nc", batch

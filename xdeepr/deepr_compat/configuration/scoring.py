@@ -1,4 +1,4 @@
-"""Score a forecast, write the scores, and draw what the configuration asks for."""
+"""Score a forecast, or files that are there; write the scores, and draw what is asked for."""
 
 from __future__ import annotations
 
@@ -7,42 +7,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.deepr_compat.configuration.assembling import Part
-from xdeepr.deepr_compat.configuration.validation import ValidationConfiguration, Visualizations
-from xdeepr.io import open_file, whole, write_file
-
-if TYPE_CHECKING:
-    from xdeepr.verification.baseline import Interpolation
+from xdeepr.deepr_compat.configuration.data import Part
+from xdeepr.deepr_compat.configuration.files import open_all
+from xdeepr.deepr_compat.configuration.schema import FileValidation, ValidationConfiguration
+from xdeepr.deepr_compat.configuration.section import note
+from xdeepr.errors import VariableError
+from xdeepr.io import check_output, open_file, whole, write_file
+from xdeepr.verification import score_table, verify
+from xdeepr.verification.metrics import METRICS
 
 SCORES, TABLE, MAPS, HOURS = "scores.nc", "scores.txt", "score_maps.nc", "scores_by_hour.nc"
-"""Names of the files of a validation."""
-
 PREDICTION = "prediction.nc"
-
-_MEANS = ("rmse", "mae", "bias", "crps", "crps_fair")
-"""Scores of an hour that follow from those of its times."""
+"""Names of the files of a validation."""
 
 
 def planned_files(validation: ValidationConfiguration, folder: Path) -> list[Path]:
-    """Return the netCDF files that a validation is going to write.
+    """Return the netCDF files that a validation is going to write into a folder.
 
-    Parameters
-    ----------
-    validation : ValidationConfiguration
-        The section.
-    folder : pathlib.Path
-        Where they go.
+    A note says if its pictures cannot be drawn.
     """
     files = [folder / SCORES]
     if validation.visualizations.metrics_global_map is not None:
         files += [folder / MAPS, folder / HOURS]
     if _keeps(validation):
         files.append(Path(validation.validation_data.location or folder) / PREDICTION)
+    if _wants_pictures(validation) and not _can_draw():
+        note(
+            "validation_configuration.visualizations: no pictures are drawn, because matplotlib is"
+            " not installed (pip install 'xdeepr[plot]')"
+        )
     return files
 
 
@@ -51,105 +49,32 @@ def _keeps(validation: ValidationConfiguration) -> bool:
     return validation.validation_data.to_compute and validation.validation_data.to_save
 
 
-@contextmanager
-def kept_forecast(
+def _wants_pictures(validation: ValidationConfiguration) -> bool:
+    asked = validation.visualizations
+    maps = asked.metrics_global_map
+    return asked.samples is not None or (maps is not None and (maps.map_plots or maps.rose_plot))
+
+
+def _can_draw() -> bool:
+    return find_spec("matplotlib") is not None
+
+
+def score_forecast(
     out: xr.Dataset,
-    validation: ValidationConfiguration,
-    folder: Path,
-    *,
-    overwrite: bool,
-    progress: bool,
-    written: list[Path],
-) -> Iterator[xr.Dataset]:
-    """Compute a forecast once, into a file, and give what is in the file.
-
-    Parameters
-    ----------
-    out : xarray.Dataset
-        Lazy.
-    validation : ValidationConfiguration
-        Says whether the file is kept.
-    folder : pathlib.Path
-        Where it goes.
-    overwrite, progress : bool
-        Replace a file; show a progress bar.
-    written : list of pathlib.Path
-        Gets the file if it is kept.
-
-    Yields
-    ------
-    xarray.Dataset
-        Lazy, read from the file.
-    """
-    text = "downscaling" if progress else None
-    with tempfile.TemporaryDirectory() as scratch:
-        data = validation.validation_data
-        keeps = _keeps(validation)
-        place = Path(data.location or folder) if keeps else Path(scratch)
-        path = write_file(out, place / PREDICTION, overwrite=overwrite, progress=text)
-        if keeps:
-            written.append(path)
-        with open_file(path) as ds:
-            yield ds
-
-
-def write_scores(
-    forecast: xr.Dataset,
-    part: Part,
-    baseline: Interpolation | None,
-    folder: Path,
-    *,
-    overwrite: bool,
-    progress: bool,
-) -> tuple[xr.Dataset, list[Path]]:
-    """Score a forecast and write the scores as netCDF and as a table.
-
-    Parameters
-    ----------
-    forecast : xarray.Dataset
-        What was downscaled.
-    part : Part
-        The truth and the fields it was made of.
-    baseline : str or None
-        The interpolation to beat.
-    folder : pathlib.Path
-        Where the files go.
-    overwrite, progress : bool
-        Replace files; show a progress bar.
-
-    Returns
-    -------
-    xarray.Dataset
-        See :func:`xdeepr.verify`.
-    list of pathlib.Path
-        The files.
-    """
-    from xdeepr.verification import score_table, verify
-
-    assert part.hr is not None  # checked before the data were opened
-    scores = verify(forecast, part.hr, baseline=baseline, predictor=part.lr, progress=progress)
-    files = [write_file(scores, folder / SCORES, overwrite=overwrite)]
-    with whole(folder / TABLE) as scratch:
-        scratch.write_text(score_table(scores) + "\n", encoding="utf-8")
-    return scores, [*files, folder / TABLE]
-
-
-def draw(
-    forecast: xr.Dataset,
     part: Part,
     validation: ValidationConfiguration,
     folder: Path,
     statics: xr.Dataset | None,
     *,
     overwrite: bool,
-    notes: list[str],
-) -> list[Path]:
-    """Make the maps, the scores by hour and the pictures that are asked for.
+    progress: bool,
+) -> tuple[xr.Dataset, list[Path]]:
+    """Compute a forecast once, score it, and write and draw what is asked for.
 
     Parameters
     ----------
-    forecast : xarray.Dataset
-        What was downscaled.
+    out : xarray.Dataset
+        The forecast, lazy.
     part : Part
         The truth and the fields it was made of.
     validation : ValidationConfiguration
@@ -158,31 +83,74 @@ def draw(
         Where the files go.
     statics : xarray.Dataset or None
         Coast and heights for the maps.
-    overwrite : bool
-        Replace files.
-    notes : list of str
-        Gets a line if pictures cannot be drawn.
+    overwrite, progress : bool
+        Replace files; show progress bars.
 
     Returns
     -------
+    xarray.Dataset
+        See :func:`xdeepr.verify`.
     list of pathlib.Path
         The files.
     """
+    assert part.hr is not None  # checked before the data were opened
+    axes = cf.find_axes(out)
+    baseline: Any = None if validation.baseline == "none" else validation.baseline
+    truth: dict[str, Any] = {"baseline": baseline, "predictor": part.lr}
     asked = validation.visualizations
-    baseline = None if validation.baseline == "none" else validation.baseline
-    files = []
-    if asked.metrics_global_map is not None:
-        files += _score_files(forecast, part, baseline, folder, overwrite=overwrite)
-    if not _pictures(asked):
-        return files
-    if find_spec("matplotlib") is None:
-        notes.append(
-            "validation_configuration.visualizations: no pictures are drawn, because matplotlib is"
-            " not installed (pip install 'xdeepr[plot]')"
-        )
-        return files
+    with _computed(out, validation, folder, overwrite=overwrite, progress=progress) as found:
+        forecast, files = found
+        scores = verify(forecast, part.hr, progress=progress, **truth)
+        files += _write(scores, folder, overwrite=overwrite)
+        if asked.metrics_global_map is not None:
+            maps = verify(forecast, part.hr, dim=str(axes.time), **truth)
+            files.append(write_file(maps, folder / MAPS, overwrite=overwrite))
+            series = verify(forecast, part.hr, dim=[axes.y, axes.x], **truth)
+            hours = by_hour(series, str(axes.time))
+            files.append(write_file(hours, folder / HOURS, overwrite=overwrite))
+        if _wants_pictures(validation) and _can_draw():
+            files += _draw(forecast, part, validation, folder, statics)
+    return scores, files
+
+
+@contextmanager
+def _computed(
+    out: xr.Dataset,
+    validation: ValidationConfiguration,
+    folder: Path,
+    *,
+    overwrite: bool,
+    progress: bool,
+) -> Iterator[tuple[xr.Dataset, list[Path]]]:
+    """Compute a forecast into a file, and give what is in it, and its name if it is kept."""
+    text = "downscaling" if progress else None
+    with tempfile.TemporaryDirectory() as scratch:
+        keeps = _keeps(validation)
+        place = Path(validation.validation_data.location or folder) if keeps else Path(scratch)
+        path = write_file(out, place / PREDICTION, overwrite=overwrite, progress=text)
+        with open_file(path) as ds:
+            yield ds, [path] if keeps else []
+
+
+def _write(scores: xr.Dataset, folder: Path, *, overwrite: bool) -> list[Path]:
+    """Write scores as netCDF and as a table."""
+    file = write_file(scores, folder / SCORES, overwrite=overwrite)
+    with whole(folder / TABLE) as scratch:
+        scratch.write_text(score_table(scores) + "\n", encoding="utf-8")
+    return [file, folder / TABLE]
+
+
+def _draw(
+    forecast: xr.Dataset,
+    part: Part,
+    validation: ValidationConfiguration,
+    folder: Path,
+    statics: xr.Dataset | None,
+) -> list[Path]:
+    """Draw the pictures that are asked for."""
     from xdeepr.deepr_compat.configuration.pictures import draw_maps, draw_roses, draw_samples
 
+    asked, files = validation.visualizations, []
     maps = asked.metrics_global_map
     if maps is not None and maps.map_plots:
         with open_file(folder / MAPS) as scores:
@@ -193,35 +161,6 @@ def draw(
     if asked.samples is not None:
         files += draw_samples(forecast, part, asked.samples, folder, statics)
     return files
-
-
-def _pictures(asked: Visualizations) -> bool:
-    """Whether any picture is asked for."""
-    maps = asked.metrics_global_map
-    return asked.samples is not None or (maps is not None and (maps.map_plots or maps.rose_plot))
-
-
-def _score_files(
-    forecast: xr.Dataset,
-    part: Part,
-    baseline: Interpolation | None,
-    folder: Path,
-    *,
-    overwrite: bool,
-) -> list[Path]:
-    """Write maps of the scores, and the scores of each hour of the day."""
-    from xdeepr.verification import verify
-
-    assert part.hr is not None  # `write_scores` came first
-    axes = cf.find_axes(forecast)
-    time = str(axes.time)
-    truth: dict[str, Any] = {"baseline": baseline, "predictor": part.lr}
-    maps = verify(forecast, part.hr, dim=time, **truth)
-    series = verify(forecast, part.hr, dim=[axes.y, axes.x], **truth)
-    return [
-        write_file(maps, folder / MAPS, overwrite=overwrite),
-        write_file(by_hour(series, time), folder / HOURS, overwrite=overwrite),
-    ]
 
 
 def by_hour(series: xr.Dataset, time: str) -> xr.Dataset:
@@ -242,12 +181,68 @@ def by_hour(series: xr.Dataset, time: str) -> xr.Dataset:
     hours = series[time].dt.hour.rename("hour")
     weights = series["count"]
     total = weights.groupby(hours).sum()
-    out = {}
-    for name in _MEANS:
-        if name in series:
-            power = 2 if name == "rmse" else 1
-            mean = (series[name] ** power * weights).groupby(hours).sum() / total
-            out[name] = (mean ** (1 / power)).assign_attrs(series[name].attrs)
-    found = xr.Dataset({**out, "count": total.assign_attrs(weights.attrs)})
-    found["hour"].attrs = {"long_name": "hour of the day (UTC)", "units": "1"}
-    return found.assign_attrs(series.attrs)
+    out = {"count": total.assign_attrs(weights.attrs)}
+    for name, metric in METRICS.items():
+        if metric.power is not None and name in series:
+            mean = (series[name] ** metric.power * weights).groupby(hours).sum() / total
+            out[name] = (mean ** (1 / metric.power)).assign_attrs(series[name].attrs)
+    averaged = xr.Dataset(out)
+    averaged["hour"].attrs = {"long_name": "hour of the day (UTC)", "units": "1"}
+    return averaged.assign_attrs(series.attrs)
+
+
+# --- files that hold predictions already --------------------------------------------------
+
+
+def score_files(
+    section: FileValidation, *, overwrite: bool, progress: bool
+) -> tuple[xr.Dataset, list[Path]]:
+    """Score predictions in files against observations in files, DeepR's section ``validation``.
+
+    Returns
+    -------
+    xarray.Dataset
+        See :func:`xdeepr.verify`.
+    list of pathlib.Path
+        The files written.
+
+    Raises
+    ------
+    DataUnavailableError, VariableError
+        If files or variables are missing.
+    """
+    folder = Path(section.validation_dir)
+    for name in (SCORES, MAPS):
+        check_output(folder / name, overwrite=overwrite)
+    truth = open_all(section.observations_location)
+    predictions = _like(open_all(section.model_predictions_location), truth, section.model_name)
+    baseline = None
+    if section.baseline_predictions_location is not None:
+        baseline = open_all(section.baseline_predictions_location)
+        baseline = _like(baseline, truth, section.baseline_name)
+    scores = verify(predictions, truth, baseline=baseline, progress=progress)
+    files = _write(scores, folder, overwrite=overwrite)
+    time = cf.find_axes(predictions).time
+    if time is not None:
+        maps = verify(predictions, truth, baseline=baseline, dim=time)
+        files.append(write_file(maps, folder / MAPS, overwrite=overwrite))
+    return scores, files
+
+
+def _like(ds: xr.Dataset, truth: xr.Dataset, name: str) -> xr.Dataset:
+    """Name a prediction like the observation; DeepR calls it "prediction" and gives no units."""
+    ours = cf.spatial_variables(ds, cf.find_axes(ds))
+    theirs = cf.spatial_variables(truth, cf.find_axes(truth))
+    if not ours or not theirs:
+        raise VariableError(f"validation: the files of {name!r} or the observations hold no field.")
+    if len(ours) == len(theirs) == 1 and ours != theirs:
+        ds = ds.rename({ours[0]: theirs[0]})
+        ours = theirs
+    for variable in ours:
+        if "units" not in ds[variable].attrs and variable in theirs:
+            ds[variable] = ds[variable].assign_attrs(truth[variable].attrs)
+            note(
+                f"{variable!r} of {name!r} has no units; those of the observations"
+                f" ({truth[variable].attrs.get('units')}) are taken"
+            )
+    return ds.assign_attrs(xdeepr_model=name)

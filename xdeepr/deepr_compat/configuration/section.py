@@ -1,25 +1,44 @@
-"""What all sections of a configuration share: strict types, and keys that have no effect here."""
+"""What all sections of a configuration share: strict types, two spellings, keys without effect."""
 
 from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args
+from contextlib import contextmanager
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from xdeepr import checks
+from xdeepr.deepr_compat.untrusted import Number, Section
 
 _UNSET = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
-def _number(value: Any) -> Any:
-    """Refuse true and false, which Python counts as numbers.
+class ConfigurationWarning(UserWarning):
+    """A key of a configuration has no effect here, or another one than in DeepR."""
 
-    YAML 1.1 reads ``1e-4`` as text; such a text is left to pydantic, which reads the number.
+
+def note(text: str) -> None:
+    """Warn of a key without effect, or of what is done instead."""
+    checks.warn(text, ConfigurationWarning)
+
+
+@contextmanager
+def noted(notes: list[str]) -> Iterator[None]:
+    """Add the notes given inside to a list, whatever the user's filters; warn of them at the end.
+
+    The training and the writing stay outside, so that the user reads the notes before them.
     """
-    if isinstance(value, bool):
-        raise ValueError("give a number, not true or false")
-    return value
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConfigurationWarning)
+        yield
+    for found in caught:
+        if issubclass(found.category, ConfigurationWarning):
+            notes.append(str(found.message))
+        warnings.warn_explicit(str(found.message), found.category, found.filename, found.lineno)
 
 
 def _expanded(value: str) -> str:
@@ -32,88 +51,68 @@ def _expanded(value: str) -> str:
 
 
 def _as_list(value: Any) -> Any:
-    """Read one name as a list of one."""
     return [value] if isinstance(value, str) else value
 
 
-Flag = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, Field(strict=True, ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Number = Annotated[float, BeforeValidator(_number)]
-Positive = Annotated[float, BeforeValidator(_number), Field(gt=0)]
+def _none_is_text(value: Any) -> Any:
+    return "none" if value is None else value
+
+
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 Location = Annotated[str, AfterValidator(_expanded)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+NONE = BeforeValidator(_none_is_text)
+"""Reads null, and the text None, as the word "none"."""
 
 
-class Section(BaseModel):
-    """A part of a configuration: only known keys, and nothing can be changed once it is read."""
+class ConfigurationSection(Section):
+    """A part of a configuration: some keys have two spellings, and some have no effect here."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    SPELLINGS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of keys that mean the same."""
 
-    def given(self, name: str) -> bool:
-        """Whether a key was written, whatever its value."""
-        return name in self.model_fields_set
+    @model_validator(mode="after")
+    def _check_spellings(self) -> ConfigurationSection:
+        for one, other in self.SPELLINGS:
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"{one} and {other} mean the same: give one of them")
+        return self
+
+    def either(self, *names: str) -> Any:
+        """Return the first of some keys that has a value, or None."""
+        values = (getattr(self, name) for name in names)
+        return next((value for value in values if value is not None), None)
+
+    def notes(self, path: str = "") -> tuple[str, ...]:
+        """Say of each written key without effect what is done instead, here and below."""
+        lines: list[str] = []
+        for name, field in type(self).model_fields.items():
+            if name not in self.model_fields_set:
+                continue
+            value, extra = getattr(self, name), field.json_schema_extra
+            here = f"{path}.{field.alias or name}".lstrip(".")
+            if isinstance(extra, dict) and "no_counterpart" in extra:
+                lines.append(f"{here} has no counterpart: {extra['no_counterpart']}")
+            elif isinstance(value, ConfigurationSection):
+                lines += value.notes(here)
+        return tuple(lines)
 
 
 def unused(reason: str) -> Any:
-    """Return a field for a key of DeepR that has no effect here.
-
-    Parameters
-    ----------
-    reason : str
-        What is done instead; ends the sentence "KEY has no counterpart: ...".
-    """
+    """Return a field for a key of DeepR that has no effect here, and what is done instead."""
     return Field(default=None, json_schema_extra={"no_counterpart": reason})
 
 
-def unused_keys(section: Section, path: str = "") -> Iterator[str]:
-    """Say of each written key without effect what is done instead.
-
-    Parameters
-    ----------
-    section : Section
-        Any part of a configuration, or all of it.
-    path : str
-        Where it stands.
-
-    Yields
-    ------
-    str
-        One line for each key.
-    """
-    for name, field in type(section).model_fields.items():
-        if name not in section.model_fields_set:
-            continue
-        value = getattr(section, name)
-        here = f"{path}.{field.alias or name}".lstrip(".")
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and "no_counterpart" in extra:
-            yield f"{here} has no counterpart: {extra['no_counterpart']}"
-        elif isinstance(value, Section):
-            yield from unused_keys(value, here)
-
-
-def keys_of(section: type[Section]) -> dict[str, type[Section] | None]:
-    """Return the keys of a section as they are written, and the section below each.
-
-    Parameters
-    ----------
-    section : type
-        A class of section.
-
-    Returns
-    -------
-    dict of str to type or None
-    """
+def keys_of(section: type[ConfigurationSection]) -> dict[str, type[ConfigurationSection] | None]:
+    """Return the keys of a section as they are written, and the class of section below each."""
     return {
-        field.alias or name: _section_in(field.annotation)
+        field.alias or name: next(
+            (
+                kind
+                for kind in (field.annotation, *get_args(field.annotation))
+                if isinstance(kind, type) and issubclass(kind, ConfigurationSection)
+            ),
+            None,
+        )
         for name, field in section.model_fields.items()
     }
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    """Return the section that a field holds: ``Section`` or ``Section | None``."""
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, Section):
-            return kind
-    return None

@@ -1,225 +1,381 @@
-"""The section ``training_configuration``: which model, and how it is trained."""
+"""From a configuration to calls of :func:`xdeepr.fit`: planned without data, then done."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+import xarray as xr
 
-from xdeepr.deepr_compat.configuration.section import (
-    Count,
-    Flag,
-    Location,
-    Names,
-    Number,
-    Positive,
-    Section,
-    Whole,
-    unused,
+from xdeepr.deepr_compat.configuration.conditions import (
+    scaling,
+    static_covariates,
+    time_features,
 )
+from xdeepr.deepr_compat.configuration.data import Data, on_whole_cells
+from xdeepr.deepr_compat.configuration.models import check_network, load_model
+from xdeepr.deepr_compat.configuration.networks import (
+    INTERPOLATION,
+    Stage,
+    Translated,
+    architecture_of,
+    check_agreement,
+    shapes_of,
+    translate,
+)
+from xdeepr.deepr_compat.configuration.sampling import available_device, noise_options
+from xdeepr.deepr_compat.configuration.schema import (
+    MODEL,
+    PARAMETERS,
+    Configuration,
+    NetworkConfiguration,
+    TrainingConfiguration,
+    TrainingParameters,
+)
+from xdeepr.deepr_compat.configuration.section import note
+from xdeepr.errors import OptionError
+from xdeepr.networks import network_class
 
-PARAMETERS = "training_configuration.training_parameters"
-"""Path of the parameters, for messages."""
+if TYPE_CHECKING:
+    from xdeepr.models.downscaler import Downscaler
 
-Kind = Literal["diffusion", "end2end", "autoencoder", "latent"]
-HourEmbedding = Literal["none", "class", "positional", "timestep", "cyclical"]
-TimeFeature = Literal["hour", "day_of_year", "local_solar_time", "cos_solar_zenith"]
-TimeEncoding = Literal["none", "class", "positional", "timestep", "cyclical", "field"]
-MixedPrecision = Literal["no", "fp16", "bf16"]
-
-# type -> the parts of model_configuration that it needs, and those it may have besides.
-PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "diffusion": (("eps_model",), ("scheduler", "trained_obs_model")),
-    "end2end": (("neural_network",), ()),
-    "autoencoder": (("neural_network",), ()),
-    "latent": (("eps_model", "autoencoder"), ("scheduler",)),
-}
-
-
-def _no_is_text(value: Any) -> Any:
-    """Read a bare ``no``, which YAML 1.1 takes for false, as the word."""
-    return "no" if value is False else value
-
-
-def _none_is_text(value: Any) -> Any:
-    """Read null and ``None`` as the word "none"."""
-    return "none" if value is None else value
-
-
-def _as_pair(value: Any) -> Any:
-    """Read one edge of a window as both."""
-    return value if isinstance(value, list | tuple) else [value, value]
+PRECISIONS = {"no": "float32", "fp16": "auto", "bf16": "bfloat16"}
+"""`mixed_precision` -> ``precision=`` of :func:`xdeepr.fit`."""
 
 
-def _duration(value: Any) -> Any:
-    """Check a duration: seconds, or text such as "15min"."""
-    import pandas as pd
+@dataclass(frozen=True)
+class Trained:
+    """A model that is there already.
 
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        seconds = pd.Timedelta(value).total_seconds() if isinstance(value, str) else float(value)
-    except (ValueError, TypeError):
-        seconds = 0.0
-    if not seconds > 0:
-        raise ValueError(f"{value!r} is no duration: give seconds, or text such as '15min'")
-    return value
+    Parameters
+    ----------
+    location : str
+        Folder or repository.
+    network : str
+        Name that its network should have in :data:`xdeepr.networks.NETWORKS`.
+    path : str
+        Key that names it.
+    """
 
-
-def _as_keywords(value: Any) -> Any:
-    """Read a heading without anything under it as no keywords."""
-    return {} if value is None else value
-
-
-Keywords = Annotated[dict[str, Any], BeforeValidator(_as_keywords)]
+    location: str
+    network: str
+    path: str
 
 
-class NetworkConfiguration(Section):
-    """A network by the name of its class, with its keywords or with trained weights."""
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training, with its parts and the place of its result.
 
-    class_name: str
-    kwargs: Keywords = Field(default_factory=dict)
-    trained_model_dir: Location | None = None
-    model_dir: Location | None = None
+    Parameters
+    ----------
+    stage : Stage
+        The model.
+    base : Trained or None
+        The model whose output takes the place of interpolation.
+    autoencoder : Trained, Stage or None
+        For a latent model: a trained autoencoder, or how to train one first.
+    folder : pathlib.Path
+        Where the model is saved.
+    overwrite : bool
+        Whether a checkpoint there may be replaced.
+    repository : str or None
+        Where the model is pushed to.
+    private : bool
+        Whether a new repository is hidden.
+    target : str or None
+        For a latent model: what its autoencoder must have been trained for.
+    """
 
-    @model_validator(mode="after")
-    def _check(self) -> NetworkConfiguration:
-        if self.trained_model_dir is not None and self.model_dir is not None:
-            raise ValueError("trained_model_dir and model_dir mean the same: give one of them")
-        return self
-
-    @property
-    def trained(self) -> str | None:
-        """Folder or repository of the trained model, under either key."""
-        return self.trained_model_dir if self.trained_model_dir is not None else self.model_dir
-
-
-class SchedulerConfiguration(Section):
-    """A scheduler of diffusers: the noise levels of training and the solver of sampling."""
-
-    class_name: str
-    kwargs: Keywords = Field(default_factory=dict)
-
-
-class ModelConfiguration(Section):
-    """The parts of the model; which of them are needed depends on the type."""
-
-    eps_model: NetworkConfiguration | None = None
-    neural_network: NetworkConfiguration | None = None
-    scheduler: SchedulerConfiguration | None = None
-    trained_obs_model: NetworkConfiguration | None = None
-    autoencoder: NetworkConfiguration | None = None
+    stage: Stage
+    base: Trained | None
+    autoencoder: Trained | Stage | None
+    folder: Path
+    overwrite: bool
+    repository: str | None
+    private: bool
+    target: str | None = None
 
 
-class TrainingParameters(Section):
-    """How the training runs and where the model goes."""
+def plan_training(configuration: Configuration) -> TrainingPlan | None:
+    """Return what a configuration asks `fit` for, or None; no data are opened.
 
-    # with the same meaning here
-    num_epochs: Count | None = None
-    batch_size: Count | None = None
-    train_batch_size: Count | None = None
-    learning_rate: Positive | None = None
-    lr_warmup_steps: Whole | None = None
-    gradient_accumulation_steps: Count = 1
-    mixed_precision: Annotated[MixedPrecision, BeforeValidator(_no_is_text)] | None = None
-    hour_embed_type: Annotated[HourEmbedding, BeforeValidator(_none_is_text)] = "none"
-    instance_norm: Flag = False
-    learn_residuals: Flag | None = None
-    static_covariables: Names | None = None
-    device: str | None = None
-    seed: Whole = 0
-    output_dir: Location
-    overwrite_output_dir: Flag = False
-    push_to_hub: Flag = False
-    hf_repo_name: str | None = None
-    hub_private_repo: Flag = False
-
-    # known to DeepR, without effect here
-    eval_batch_size: Count | None = unused(
-        "the validation part is done in batches of the training's size"
+    Raises
+    ------
+    OptionError
+        For an unknown class or keyword, or for keys that contradict each other.
+    """
+    training, data = configuration.training_configuration, configuration.data_configuration
+    if training is None or training.trained is not None:
+        return None
+    parameters = training.training_parameters
+    assert parameters is not None and data is not None  # checked when it was read
+    if data.label_configuration is None:
+        raise OptionError(
+            "data_configuration.label_configuration is missing: a training needs labels."
+        )
+    part, network = training.main
+    assert network is not None
+    path = f"{MODEL}.{part}"
+    translated = translate(network, training.type, path)
+    options = _length(parameters) | scaling(data, parameters)
+    options["variables"] = list(data.label_configuration.names)
+    statics = static_covariates(data, training, parameters, options)
+    trained_obs = training.part("trained_obs_model")
+    return TrainingPlan(
+        Stage(
+            options | _model(training, parameters, translated, path),
+            translated.stated,
+            path,
+            statics,
+            translated.architecture.any_size,
+        ),
+        None if trained_obs is None else _trained(trained_obs, "end2end", "trained_obs_model"),
+        _autoencoder(training, parameters, options),
+        Path(parameters.output_dir),
+        parameters.overwrite_output_dir,
+        _repository(parameters),
+        parameters.hub_private_repo,
+        None if parameters.learn_residuals is None else _target(training.type, parameters),
     )
-    image_size: Any = unused("the size of the fields is that of the data")
-    num_workers: Whole | None = unused("the training data are read once and kept in memory")
-    num_samples: Whole | None = unused(
-        "no pictures are drawn while training; see validation_configuration.visualizations"
-    )
-    save_image_epochs: Whole | None = unused(
-        "no pictures are drawn while training; see validation_configuration.visualizations"
-    )
-    save_model_epochs: Whole | None = unused(
-        "the best weights are saved at the end; 'keep: FOLDER' keeps the state of the training, "
-        "so that an interrupted run goes on"
-    )
-    hour_embed_size: Count | None = unused("the width of the embedding follows from the network's")
-    hour_embed_dim: Count | None = unused("the width of the embedding follows from the network's")
-
-    # xdeepr only
-    max_steps: Count | None = None
-    max_time: Annotated[Any, BeforeValidator(_duration)] = None
-    patience: Count | None = None
-    window: Annotated[tuple[Count, Count], BeforeValidator(_as_pair)] | None = None
-    time_features: dict[TimeFeature, TimeEncoding] = Field(default_factory=dict)
-    covariate_dropout: Annotated[Number, Field(ge=0, lt=1)] | None = None
-    loss: Literal["l2", "l1", "three-term"] | None = None
-    keep: Location | None = None
-    name: str | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> TrainingParameters:
-        if self.batch_size is not None and self.train_batch_size is not None:
-            raise ValueError("batch_size and train_batch_size mean the same: give one of them")
-        if "hour" in self.time_features and self.given("hour_embed_type"):
-            raise ValueError("hour_embed_type and time_features.hour mean the same: give one")
-        if self.output_dir == "":
-            raise ValueError("output_dir is empty: name the folder for the model")
-        return self
 
 
-class TrainingConfiguration(Section):
-    """A model to train, or a trained one to load."""
+def _model(
+    training: TrainingConfiguration,
+    parameters: TrainingParameters,
+    translated: Translated,
+    path: str,
+) -> dict[str, Any]:
+    """Return the keywords that say which model it is."""
+    kind, model = training.type, translated.architecture.model
+    if kind == "latent":
+        model = "latent"
+    elif kind == "end2end" and model == "ddpm":  # a network without a loss of its own
+        model = "regression"
+    options: dict[str, Any] = {"model": model, "network": dict(translated.network)}
+    options["time_features"] = time_features(training, parameters, translated, path)
+    if kind in ("diffusion", "latent"):
+        options["diffusion"] = noise_options(training.part("scheduler"))
+    if kind != "latent":  # there the autoencoder has decided
+        options["target"] = _target(kind, parameters, translated.interpolation, path)
+    if parameters.loss is not None:
+        options["loss"] = parameters.loss
+    return options
 
-    type: Kind
-    model_configuration: ModelConfiguration
-    training_parameters: TrainingParameters | None = None
 
-    @model_validator(mode="after")
-    def _check_parts(self) -> TrainingConfiguration:
-        if self.trained is not None:
-            return self
-        needed, allowed = PARTS[self.type]
-        parts = [n for n in ModelConfiguration.model_fields if self.part(n) is not None]
-        missing = [name for name in needed if name not in parts]
-        if missing:
-            raise ValueError(f"type {self.type!r} needs model_configuration.{missing[0]}")
-        strange = [name for name in parts if name not in needed + allowed]
-        if strange:
-            raise ValueError(
-                f"model_configuration.{strange[0]} has no place in type {self.type!r}, which has"
-                f" {', '.join(needed + allowed)}"
+def _target(
+    kind: str, parameters: TrainingParameters, interpolation: str | None = None, path: str = ""
+) -> str:
+    """Return what is learnt.
+
+    DeepR's regressions add to an interpolation: the residual, unless it is another interpolation
+    than xdeepr's, which the network then has inside.
+    """
+    residual = parameters.learn_residuals
+    if interpolation is not None:
+        if residual:
+            raise OptionError(
+                f"{path}.kwargs.interpolation_method is {interpolation!r}, but"
+                f" {PARAMETERS}.learn_residuals learns what is added to"
+                f" {INTERPOLATION!r}: drop one."
             )
-        if self.training_parameters is None:
-            raise ValueError(
-                "training_parameters is missing: say how to train, or name a trained model with"
-                f" model_configuration.{needed[0]}.trained_model_dir"
+        return "field"
+    if residual is None:
+        residual = kind == "end2end"
+    return "residual" if residual else "field"
+
+
+def _length(parameters: TrainingParameters) -> dict[str, Any]:
+    """Return the keywords of length, speed and place of the training."""
+    batch = parameters.either("batch_size", "train_batch_size")
+    accumulated = parameters.gradient_accumulation_steps
+    if accumulated > 1:
+        cure = "give a batch_size"
+        if batch is not None:
+            cure = f"{accumulated} batches of {batch} are one of {batch * accumulated}, which needs"
+            cure += " more memory"
+            batch *= accumulated
+        note(f"{PARAMETERS}.gradient_accumulation_steps has no counterpart: {cure}")
+    if parameters.lr_warmup_steps is not None:
+        note(
+            f"{PARAMETERS}.lr_warmup_steps has no counterpart: the learning rate rises over the"
+            " first twentieth of the training"
+        )
+    precision = parameters.mixed_precision
+    if precision == "fp16":
+        note(
+            f"{PARAMETERS}.mixed_precision: 'fp16' has no counterpart: bfloat16 is used where the"
+            " device computes in it"
+        )
+    same = ("max_steps", "max_time", "learning_rate", "patience", "window")
+    options = {
+        "epochs": parameters.num_epochs,
+        "batch_size": batch,
+        "precision": None if precision is None else PRECISIONS[precision],
+        **{
+            name: getattr(parameters, name)
+            for name in (*same, "covariate_dropout", "device", "keep")
+        },
+        "seed": parameters.seed,
+        "name": parameters.name or Path(parameters.output_dir).name,
+    }
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _trained(part: NetworkConfiguration, kind: str, name: str) -> Trained:
+    """Return where a trained part is, and what it should be."""
+    path = f"{MODEL}.{name}"
+    key = "trained_model_dir" if part.trained_model_dir is not None else "model_dir"
+    if part.trained is None:
+        raise OptionError(f"{path}.{key} is missing: name the folder of the trained model.")
+    if part.kwargs:
+        raise OptionError(f"{path}.kwargs: a trained model has its own; leave them out.")
+    architecture = architecture_of(part.class_name, kind, f"{path}.class_name")
+    return Trained(part.trained, architecture.network, f"{path}.{key}")
+
+
+def _autoencoder(
+    training: TrainingConfiguration, parameters: TrainingParameters, options: Mapping[str, Any]
+) -> Trained | Stage | None:
+    """Return the autoencoder of a latent model: where it is, or how to train it."""
+    part = training.part("autoencoder")
+    if part is None:
+        return None
+    if part.trained is not None:
+        return _trained(part, "autoencoder", "autoencoder")
+    path = f"{MODEL}.autoencoder"
+    translated = translate(part, "autoencoder", path)
+    own = {
+        "model": "autoencoder",
+        "network": dict(translated.network),
+        "time_features": {},
+        "target": _target("latent", parameters),
+    }
+    own |= {key: f"{options[key]}-autoencoder" for key in ("name", "keep") if key in options}
+    shared = {key: value for key, value in options.items() if key != "covariate_dropout"}
+    return Stage(shared | own, translated.stated, path, (), True)
+
+
+def _repository(parameters: TrainingParameters) -> str | None:
+    """Return where the model is pushed to."""
+    if not parameters.push_to_hub:
+        for key in ("hf_repo_name", "hub_private_repo"):
+            if getattr(parameters, key):
+                note(f"{PARAMETERS}.{key} has no effect: push_to_hub is not true")
+        return None
+    if not parameters.hf_repo_name:
+        note(
+            f"{PARAMETERS}.push_to_hub has no effect: hf_repo_name names no repository; the model"
+            " is saved and not pushed"
+        )
+    return parameters.hf_repo_name or None
+
+
+# --- the training -------------------------------------------------------------------------
+
+
+Arguments = tuple[xr.Dataset, xr.Dataset, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan with its data: the arguments of :func:`xdeepr.fit`.
+
+    Parameters
+    ----------
+    model : (xarray.Dataset, xarray.Dataset, mapping)
+        LR fields, labels, and keywords.
+    autoencoder : (xarray.Dataset, xarray.Dataset, mapping), optional
+        The same for an autoencoder that is trained first.
+    """
+
+    model: Arguments
+    autoencoder: Arguments | None = None
+
+    def train(self, *, progress: bool) -> Downscaler:
+        """Train the autoencoder, if there is one to train, and the model."""
+        from xdeepr.training import fit
+
+        lr, hr, options = self.model
+        if self.autoencoder is not None:
+            *fields, own = self.autoencoder
+            trained = fit(*fields, progress=progress, **own)
+            options = {**options, "autoencoder": trained}
+        return fit(lr, hr, progress=progress, **options)
+
+
+def prepare(plan: TrainingPlan, data: Data, *, progress: bool) -> Prepared:
+    """Load the parts of a plan and compare it with the data; nothing is trained.
+
+    Raises
+    ------
+    OptionError
+        If the configuration contradicts the data.
+    """
+    more: dict[str, Any] = {}
+    device = plan.stage.options.get("device")
+    if device is not None:
+        more["device"] = available_device(device, PARAMETERS)
+    first, channels = None, None
+    if isinstance(plan.autoencoder, Stage):
+        first = _arguments(plan.autoencoder, data, more)
+        network = dict(plan.autoencoder.options["network"])
+        channels = network.get("latent_channels", _default(network["name"], "latent_channels"))
+    elif plan.autoencoder is not None:
+        more["autoencoder"] = _loaded(plan.autoencoder, data, progress)
+        channels = int(more["autoencoder"].network.latent_channels)
+        target = more["autoencoder"].card.target
+        if plan.target not in (None, target):
+            raise OptionError(
+                f"{PARAMETERS}.learn_residuals asks for the {plan.target}, but the autoencoder was"
+                f" trained on the {target}: leave learn_residuals out."
             )
-        return self
+    if plan.base is not None:
+        more["base"] = _loaded(plan.base, data, progress)
+    return Prepared(_arguments(plan.stage, data, more, channels), first)
 
-    def part(self, name: str) -> Any:
-        """Return a part of the model's configuration, or None."""
-        return getattr(self.model_configuration, name)
 
-    @property
-    def main(self) -> tuple[str, NetworkConfiguration | None]:
-        """The network that this type is about, and the key it stands under.
+def _default(network: str, keyword: str) -> Any:
+    """Return the default of a keyword of a network."""
+    return inspect.signature(network_class(network).__init__).parameters[keyword].default
 
-        DeepR evaluates diffusion models with `neural_network`.
-        """
-        if self.type in ("diffusion", "latent") and self.part("eps_model") is not None:
-            return "eps_model", self.part("eps_model")
-        return "neural_network", self.part("neural_network")
 
-    @property
-    def trained(self) -> str | None:
-        """Folder or repository of the trained model, if there is nothing to train."""
-        network = self.main[1]
-        return None if network is None else network.trained
+def _loaded(trained: Trained, data: Data, progress: bool) -> Downscaler:
+    """Load a model that another one builds on."""
+    model = load_model(trained.location, data, progress=progress)
+    if isinstance(model, str):
+        raise OptionError(
+            f"{trained.path}: {model!r} is an interpolation; a trained model is needed there."
+        )
+    check_network(model, trained.network, trained.path)
+    return model
+
+
+def _arguments(
+    stage: Stage, data: Data, more: Mapping[str, Any], channels: int | None = None
+) -> Arguments:
+    """Return fields and keywords for the model of one stage, compared with each other."""
+    lr, hr = data.training.fields()
+    shapes = shapes_of(lr, hr, stage)
+    check_agreement(stage, shapes, channels)
+    cells = getattr(network_class(stage.options["network"]["name"]), "whole_cells", None)
+    suited = on_whole_cells if cells and cells(shapes.factor) > 1 else _as_it_is
+    if suited(lr, hr).sizes != hr.sizes:
+        rows, columns = shapes_of(lr, suited(lr, hr), stage).hr
+        note(
+            f"{stage.path}: at a factor of {shapes.factor} this network takes whole coarse cells,"
+            f" and the labels begin or end inside of some: they are cut to {rows} × {columns} cells"
+        )
+    options = {**stage.options, **more, "covariates": data.statics if stage.statics else None}
+    if "all" not in data.parts:  # otherwise fit holds some times out by itself
+        options["validation"] = None
+        if "validation" in data.parts:
+            watched = data.parts["validation"].fields()
+            options["validation"] = watched[0], suited(*watched)
+    return lr, suited(lr, hr), options
+
+
+def _as_it_is(lr: xr.Dataset, hr: xr.Dataset) -> xr.Dataset:
+    return hr

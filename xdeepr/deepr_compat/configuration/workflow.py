@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from xdeepr.deepr_compat.configuration.assembling import Data, open_data
-from xdeepr.deepr_compat.configuration.configuration import Configuration
+from xdeepr.deepr_compat.configuration.data import Data, Part, open_data
 from xdeepr.deepr_compat.configuration.models import (
     check_model,
     load_model,
     named_model,
+    note_unused,
     quiet_hub,
-    without_training,
 )
-from xdeepr.deepr_compat.configuration.planning import TrainingPlan, plan_training
 from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.deepr_compat.configuration.sampling import chosen_part, forecast, in_files
-from xdeepr.deepr_compat.configuration.scoring import (
-    draw,
-    kept_forecast,
-    planned_files,
-    write_scores,
-)
-from xdeepr.deepr_compat.configuration.validation import (
+from xdeepr.deepr_compat.configuration.schema import (
+    Configuration,
     InferenceConfiguration,
     Sampling,
     ValidationConfiguration,
 )
+from xdeepr.deepr_compat.configuration.scoring import planned_files, score_files, score_forecast
+from xdeepr.deepr_compat.configuration.section import note, noted
+from xdeepr.deepr_compat.configuration.training import TrainingPlan, plan_training, prepare
 from xdeepr.errors import OptionError
 from xdeepr.io import check_output, write_file
 
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
+
+Source = str | os.PathLike[str] | Mapping[str, object] | Configuration
 
 BATCH = 16
 """Times in a file of ``save_freq: batch`` where no batch size is given."""
@@ -46,7 +43,7 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a configuration led to.
+    """The results of a configuration.
 
     Parameters
     ----------
@@ -80,25 +77,7 @@ class Outcome:
         return "\n".join(lines)
 
 
-@dataclass
-class _Progress:
-    """What is known and done so far."""
-
-    overwrite: bool
-    shows: bool
-    notes: list[str] = field(default_factory=list)
-    written: list[Path] = field(default_factory=list)
-    scores: xr.Dataset | None = None
-    warned: int = 0
-
-    def warn(self) -> None:
-        """Warn of the notes that are new."""
-        for note in self.notes[self.warned :]:
-            warnings.warn(note, stacklevel=4)
-        self.warned = len(self.notes)
-
-
-def check(config: str | os.PathLike[str] | Mapping[str, Any] | Configuration) -> tuple[str, ...]:
+def check(config: Source) -> tuple[str, ...]:
     """Read a configuration and check all that can be checked without its data.
 
     Parameters
@@ -116,18 +95,13 @@ def check(config: str | os.PathLike[str] | Mapping[str, Any] | Configuration) ->
     OptionError
         As for :func:`run`.
     """
-    progress = _Progress(False, False)
-    _prepare(config, progress)
-    progress.warn()
-    return tuple(progress.notes)
+    notes: list[str] = []
+    with noted(notes):
+        _planned(config)
+    return tuple(notes)
 
 
-def run(
-    config: str | os.PathLike[str] | Mapping[str, Any] | Configuration,
-    *,
-    overwrite: bool = False,
-    progress: bool = True,
-) -> Outcome:
+def run(config: Source, *, overwrite: bool = False, progress: bool = True) -> Outcome:
     """Train, downscale and score as a configuration in the layout of DeepR says.
 
     Parameters
@@ -164,62 +138,37 @@ def run(
     >>> outcome = xdeepr.run("configuration_diffusion.yml")  # doctest: +SKIP
     >>> print(outcome)  # doctest: +SKIP
     """
-    done = _Progress(overwrite, progress)
-    configuration, plan = _prepare(config, done)
-    done.warn()
-    model: Downscaler | str | None = None
-    checkpoint = None
+    notes: list[str] = []
+    with noted(notes):
+        configuration, plan = _planned(config)
+    work = _Run(configuration, plan, overwrite, progress, notes)
     if configuration.data_configuration is not None:
-        statics = None if plan is None else plan.stage.statics
-        data = open_data(configuration.data_configuration, statics=statics)
-        done.notes += data.notes
-        tasks = _tasks(configuration)
-        _check_places(configuration, plan, tasks, data, done)
-        model = _model(configuration, plan, tasks, data, done)
-        if plan is not None and not isinstance(model, str):
-            checkpoint = model.save(plan.folder, overwrite=_replaces(plan, done))
-        for task in tasks:
-            _do(task, model, configuration, data, _folder(task, configuration, plan), done)
-        if plan is not None and plan.repository is not None and not isinstance(model, str):
-            from xdeepr.models.hub import push_to_hub
-
-            with quiet_hub(progress):
-                push_to_hub(model, plan.repository, private=plan.private)
+        work.use_data()
     if configuration.validation is not None:
-        from xdeepr.deepr_compat.configuration.file_scores import score_files
-
-        done.scores = score_files(configuration.validation, done.notes, done.written,
-                                  overwrite=overwrite, progress=progress)  # fmt: skip
-    done.warn()
-    return Outcome(
-        None if isinstance(model, str) else model,
-        checkpoint,
-        tuple(done.written),
-        done.scores,
-        tuple(done.notes),
-    )
+        with noted(notes):
+            scored = score_files(configuration.validation, overwrite=overwrite, progress=progress)
+        work.scores = scored[0]
+        work.written += scored[1]
+    model = None if isinstance(work.model, str) else work.model
+    return Outcome(model, work.checkpoint, tuple(work.written), work.scores, tuple(notes))
 
 
-def _prepare(
-    config: str | os.PathLike[str] | Mapping[str, Any] | Configuration, done: _Progress
-) -> tuple[Configuration, TrainingPlan | None]:
+def _planned(config: Source) -> tuple[Configuration, TrainingPlan | None]:
     """Read and check all that needs no data."""
     configuration = config if isinstance(config, Configuration) else read_configuration(config)
-    done.notes += configuration.notes()
+    for line in configuration.notes():
+        note(line)
     plan = plan_training(configuration)
-    training = configuration.training_configuration
-    tasks = (configuration.validation_configuration, configuration.inference_configuration)
-    named, key = named_model(training, *tasks)
-    if plan is not None:
-        done.notes += plan.notes
-        if named is not None:
-            raise OptionError(
-                f"{key} names a model, but training_parameters ask for a training: drop one."
-            )
-    elif named is not None:
-        done.notes += without_training(configuration, key)
-    elif any(tasks):
-        section = next(task.section_name for task in tasks if task is not None)
+    training, sampling = configuration.training_configuration, configuration.sampling
+    named, key = named_model(configuration)
+    if plan is not None and named is not None:
+        raise OptionError(
+            f"{key} names a model, but training_parameters ask for a training: drop one."
+        )
+    if named is not None:
+        note_unused(configuration, key)
+    elif plan is None and sampling:
+        section = sampling[-1].section_name
         raise OptionError(f"{section}.model is missing: name a folder, or train a model.")
     data = configuration.data_configuration
     if data is not None and data.label_configuration is None:
@@ -229,7 +178,7 @@ def _prepare(
                     f"{task.section_name} needs the truth: give"
                     " data_configuration.label_configuration."
                 )
-    if training is not None and training.type == "autoencoder" and (plan is None or any(tasks)):
+    if training is not None and training.type == "autoencoder" and (plan is None or sampling):
         raise OptionError(
             "training_configuration.type: an autoencoder compresses and does not downscale: leave"
             " validation_configuration and inference_configuration out, or train a model of the"
@@ -238,124 +187,125 @@ def _prepare(
     return configuration, plan
 
 
-def _tasks(configuration: Configuration) -> list[Sampling]:
+def _tasks(configuration: Configuration) -> tuple[Sampling, ...]:
     """Return the sections that use the model; a loaded model is at least validated."""
-    asked = (configuration.inference_configuration, configuration.validation_configuration)
-    tasks: list[Sampling] = [task for task in asked if task is not None]
     training = configuration.training_configuration
-    if not tasks and training is not None and training.trained is not None:
-        tasks.append(ValidationConfiguration())
-    return tasks
+    if configuration.sampling or training is None or training.trained is None:
+        return configuration.sampling
+    return (ValidationConfiguration(),)
 
 
-def _folder(task: Sampling, configuration: Configuration, plan: TrainingPlan | None) -> Path:
-    """Return where a task writes."""
-    if task.folder is not None:
-        return Path(task.folder)
-    ending = "evaluation" if isinstance(task, ValidationConfiguration) else "predictions"
-    if plan is not None:
-        return plan.folder.with_name(f"{plan.folder.name}-{ending}")
-    asked = (configuration.validation_configuration, configuration.inference_configuration)
-    named, _ = named_model(configuration.training_configuration, *asked)
-    return Path(f"{Path(str(named)).name}-{ending}")
+@dataclass
+class _Run:
+    """The part of a run that needs data, and what came of it so far."""
 
+    configuration: Configuration
+    plan: TrainingPlan | None
+    overwrite: bool
+    progress: bool
+    notes: list[str]
+    model: Downscaler | str | None = None
+    checkpoint: Path | None = None
+    scores: xr.Dataset | None = None
+    written: list[Path] = field(default_factory=list)
 
-def _replaces(plan: TrainingPlan, done: _Progress) -> bool:
-    return done.overwrite or plan.overwrite
-
-
-def _check_places(
-    configuration: Configuration,
-    plan: TrainingPlan | None,
-    tasks: list[Sampling],
-    data: Data,
-    done: _Progress,
-) -> None:
-    """Refuse places that cannot be written to before the work, and not after it."""
-    from xdeepr.models.checkpoint import CARD
-
-    if plan is not None and plan.folder.exists():
-        checkpoint = (plan.folder / CARD).is_file()
-        if not (_replaces(plan, done) and checkpoint):
-            cure = "set overwrite_output_dir: true" if checkpoint else "choose another name"
-            raise OptionError(
-                "training_configuration.training_parameters.output_dir:"
-                f" {plan.folder} exists already: {cure}."
-            )
-    for task in tasks:
-        folder = _folder(task, configuration, plan)
-        if isinstance(task, InferenceConfiguration):
-            lr = chosen_part(data, task, []).lr  # the forecast has its times
-            paths = [folder / name for name, _ in _files(lr, task)]
+    def use_data(self) -> None:
+        """Train or load the model, save it, downscale, score and push."""
+        assert self.configuration.data_configuration is not None  # the caller looked
+        plan = self.plan
+        with noted(self.notes):
+            statics = None if plan is None else plan.stage.statics
+            data = open_data(self.configuration.data_configuration, statics=statics)
+            parts = [(task, chosen_part(data, task)) for task in _tasks(self.configuration)]
+            self.check_places(parts)
+        if plan is None:
+            with noted(self.notes):
+                self.model = self.loaded(data)
         else:
-            assert isinstance(task, ValidationConfiguration)
-            chosen_part(data, task, [])  # a split that is not there is better known now
-            paths = planned_files(task, folder)
-        for path in paths:
-            check_output(path, overwrite=done.overwrite or task.overwrite)
+            with noted(self.notes):
+                prepared = prepare(plan, data, progress=self.progress)
+            trained = self.model = prepared.train(progress=self.progress)
+            replace = self.overwrite or plan.overwrite
+            self.checkpoint = trained.save(plan.folder, overwrite=replace)
+        for task, part in parts:
+            self.use_model(task, part, data)
+        if plan is not None and plan.repository is not None:
+            from xdeepr.models.hub import push_to_hub
+
+            with quiet_hub(self.progress):
+                push_to_hub(trained, plan.repository, private=plan.private)
+
+    def check_places(self, parts: list[tuple[Sampling, Part]]) -> None:
+        """Refuse places that cannot be written to before the work, and not after it."""
+        from xdeepr.models.stored_arrays import CARD
+
+        plan = self.plan
+        if plan is not None and plan.folder.exists():
+            checkpoint = (plan.folder / CARD).is_file()
+            if not (checkpoint and (self.overwrite or plan.overwrite)):
+                cure = "set overwrite_output_dir: true" if checkpoint else "choose another name"
+                raise OptionError(
+                    "training_configuration.training_parameters.output_dir:"
+                    f" {plan.folder} exists already: {cure}."
+                )
+        for task, part in parts:
+            folder = self.folder(task)
+            if isinstance(task, InferenceConfiguration):  # the forecast has the times of the input
+                paths = [folder / name for name, _ in _files(part.lr, task)]
+            else:
+                assert isinstance(task, ValidationConfiguration)
+                paths = planned_files(task, folder)
+            for path in paths:
+                check_output(path, overwrite=self.overwrite or task.overwrite)
+
+    def folder(self, task: Sampling) -> Path:
+        """Return where a section writes."""
+        stated = task.either("output_dir", "output_directory")
+        if stated is not None:
+            return Path(stated)
+        ending = "evaluation" if isinstance(task, ValidationConfiguration) else "predictions"
+        if self.plan is not None:
+            return self.plan.folder.with_name(f"{self.plan.folder.name}-{ending}")
+        return Path(f"{Path(str(named_model(self.configuration)[0])).name}-{ending}")
+
+    def loaded(self, data: Data) -> Downscaler | str:
+        """Load the model that is named."""
+        training = self.configuration.training_configuration
+        name, key = named_model(self.configuration)
+        assert name is not None  # `_planned` looked
+        parameters = None if training is None else training.training_parameters
+        model = load_model(name, data, parameters, progress=self.progress)
+        if isinstance(model, str):
+            return model
+        if training is not None:
+            check_model(model, training, key)
+        if model.card.kind == "autoencoder":
+            raise OptionError(f"{key}: {name} is an autoencoder, which does not downscale.")
+        return model
+
+    def use_model(self, task: Sampling, part: Part, data: Data) -> None:
+        """Write the predictions of one section, or score them."""
+        assert self.model is not None  # trained or loaded by now
+        training = self.configuration.training_configuration
+        scheduler = None
+        if training is not None and training.trained is not None:
+            scheduler = training.part("scheduler")
+        with noted(self.notes):
+            out = forecast(self.model, part, task, scheduler, data.statics)
+        folder, overwrite = self.folder(task), self.overwrite or task.overwrite
+        if isinstance(task, InferenceConfiguration):
+            text = "downscaling" if self.progress else None
+            for name, ds in _files(out, task):
+                path = write_file(ds, folder / name, overwrite=overwrite, progress=text)
+                self.written.append(path)
+            return
+        assert isinstance(task, ValidationConfiguration)
+        self.scores, files = score_forecast(
+            out, part, task, folder, data.statics, overwrite=overwrite, progress=self.progress
+        )
+        self.written += files
 
 
 def _files(ds: xr.Dataset, task: InferenceConfiguration) -> list[tuple[str, xr.Dataset]]:
     """Return the files of the predictions by name."""
     return list(in_files(ds, task.save_freq, task.batch_size or BATCH))
-
-
-def _model(
-    configuration: Configuration,
-    plan: TrainingPlan | None,
-    tasks: list[Sampling],
-    data: Data,
-    done: _Progress,
-) -> Downscaler | str:
-    """Train the model, or load it."""
-    done.warn()
-    if plan is not None:
-        from xdeepr.deepr_compat.configuration.fitting import train
-
-        return train(plan, data, done.notes, progress=done.shows)
-    training = configuration.training_configuration
-    name, key = named_model(training, *tasks)
-    assert name is not None  # `_prepare` looked
-    model = load_model(name, progress=done.shows)
-    if training is not None and not isinstance(model, str):
-        check_model(model, training, key)
-    if not isinstance(model, str) and model.card.kind == "autoencoder":
-        raise OptionError(f"{key}: {name} is an autoencoder, which does not downscale.")
-    return model
-
-
-def _do(
-    task: Sampling,
-    model: Downscaler | str,
-    configuration: Configuration,
-    data: Data,
-    folder: Path,
-    done: _Progress,
-) -> None:
-    """Write the predictions of one section, or score them."""
-    part = chosen_part(data, task, done.notes)
-    training = configuration.training_configuration
-    scheduler = None
-    if training is not None and training.trained is not None:
-        scheduler = training.part("scheduler")
-    out = forecast(model, part, task, scheduler, data.statics, done.notes)
-    done.warn()
-    overwrite = done.overwrite or task.overwrite
-    if isinstance(task, InferenceConfiguration):
-        text = "downscaling" if done.shows else None
-        for name, ds in _files(out, task):
-            done.written.append(write_file(ds, folder / name, overwrite=overwrite, progress=text))
-        return
-    assert isinstance(task, ValidationConfiguration)
-    baseline = None if task.baseline == "none" else task.baseline
-    kept = kept_forecast(
-        out, task, folder, overwrite=overwrite, progress=done.shows, written=done.written
-    )
-    with kept as ds:
-        done.scores, files_written = write_scores(
-            ds, part, baseline, folder, overwrite=overwrite, progress=done.shows
-        )
-        done.written += files_written
-        done.written += draw(
-            ds, part, task, folder, data.statics, overwrite=overwrite, notes=done.notes
-        )
