@@ -14,7 +14,8 @@ import xarray as xr
 
 from xdeepr import cli, synthetic
 from xdeepr.models.find import shipped_names
-from xdeepr.sampling.samplers import ALIASES, SCHEDULERS
+from xdeepr.sampling import diffusers_table, solvers
+from xdeepr.sampling.samplers import ALIASES
 
 ROOT = Path(__file__).parents[1]
 HOWTO = sorted((ROOT / "docs" / "howto").glob("*.md"))
@@ -162,7 +163,8 @@ def test_commands_that_are_shown_can_be_parsed(page: Path) -> None:
 
 def test_every_solver_is_described() -> None:
     text = (ROOT / "docs" / "howto" / "samplers.md").read_text()
-    assert [name for name in (*SCHEDULERS, *ALIASES) if f"`{name}`" not in text] == []
+    names = (*diffusers_table.SOLVERS, *solvers.SOLVERS, *ALIASES)
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

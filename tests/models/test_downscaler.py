@@ -10,6 +10,7 @@ import torch
 
 from xdeepr.inputs.block import BlockInput
 from xdeepr.inputs.times import time_inputs
+from xdeepr.models.block_task import BlockTask
 from xdeepr.models.downscaler import Downscaler, Interpolator
 from xdeepr.networks.calling import Conditions
 from xdeepr.sampling.samplers import Sampler, SamplingOptions
@@ -42,7 +43,7 @@ def options(**changes) -> SamplingOptions:
 def run(model, inputs, place=None, **changes) -> np.ndarray:
     place = place or geometry()
     ((_, _, block),) = place.plan.blocks()
-    return model.downscale_block(inputs, place, block, options(**changes))
+    return model.downscale_block(BlockTask(inputs, place, block), options(**changes))
 
 
 def test_shape_and_units(small_model, inputs):

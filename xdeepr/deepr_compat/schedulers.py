@@ -20,11 +20,9 @@ from xdeepr.deepr_compat.untrusted import read_json, validated
 from xdeepr.errors import CheckpointError, OptionError, XdeeprError
 from xdeepr.models.card import Diffusion
 from xdeepr.sampling.diffusers_table import SOLVERS
+from xdeepr.sampling.noise_levels import DISCRETE_PREDICTIONS
 from xdeepr.sampling.samplers import Sampler
 from xdeepr.sampling.schedules import KEYWORDS, as_schedule
-
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
-"""What a network on discrete timesteps can be trained to predict."""
 
 INFINITE = ("lambda_min_clipped",)
 """Options that diffusers writes as ``-Infinity``."""
@@ -171,7 +169,9 @@ def read_scheduler(
         options.setdefault("use_karras_sigmas", False)
     full = {**defaults, **stated}
     try:
-        prediction = one_of("prediction_type", full.get("prediction_type", "epsilon"), PREDICTIONS)
+        prediction = one_of(
+            "prediction_type", full.get("prediction_type", "epsilon"), DISCRETE_PREDICTIONS
+        )
         schedule, softened = _schedule(full, prediction)
     except (OptionError, TypeError, ArithmeticError, ValueError) as cause:  # of the wrong kind
         raise error(f"{where}: {cause}") from None

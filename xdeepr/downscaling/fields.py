@@ -104,6 +104,7 @@ def _computed(model: Model, request: Request) -> da.Array:
     ).around(geometry.overhang)
     times = time_inputs(time, features)
     blocks = list(geometry.plan.blocks())
+    request.options.check_blocks(len(blocks))
     block = geometry.hr_block(blocks[0][2])
     chunking = Chunking.for_batches(
         lr.shape[0],

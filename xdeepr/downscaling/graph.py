@@ -21,6 +21,7 @@ from xdeepr.inputs.block import BlockInput
 from xdeepr.inputs.covariates import check_statics
 from xdeepr.inputs.quantities import Quantity, check_finite
 from xdeepr.inputs.times import Times
+from xdeepr.models.block_task import BlockTask
 from xdeepr.models.devices import automatic_device, limit_threads
 from xdeepr.sampling.samplers import SamplingOptions
 from xdeepr.tiling.geometry import Geometry
@@ -165,7 +166,7 @@ def compute_block(
         recipe.with_covariates,
     )
     model = recipe.source.model()
-    return model.downscale_block(inputs, recipe.geometry, block, recipe.options)
+    return model.downscale_block(BlockTask(inputs, recipe.geometry, block), recipe.options)
 
 
 def _own(array: np.ndarray) -> np.ndarray:

@@ -24,7 +24,8 @@ from xdeepr.errors import OptionError
 from xdeepr.grids import grid_of
 from xdeepr.inputs.missing import Missing, check_missing
 from xdeepr.models.card import Card
-from xdeepr.sampling.samplers import Sampler, SamplingOptions, as_sampler, noise_range
+from xdeepr.sampling.sample import prepare
+from xdeepr.sampling.samplers import Sampler, SamplingOptions, as_sampler
 
 XarrayObject = TypeVar("XarrayObject", xr.DataArray, xr.Dataset)
 
@@ -217,10 +218,8 @@ def _sampler(
         return Sampler(own.sampler, steps or own.steps, own.sampler_options)
     chosen = as_sampler(sampler, steps)
     if chosen.options and card is not None:
-        from xdeepr.sampling.sample import make_scheduler
-
         # only diffusers knows its options; better now than in a task
-        make_scheduler(chosen, noise_range(card.diffusion))
+        prepare(chosen, card.diffusion)
     return chosen
 
 
@@ -234,7 +233,5 @@ def _provenance(model: Model, options: SamplingOptions, members: int | None) -> 
     made = f"downscaled x{model.factor} with model {model.name!r} (checkpoint {model.digest})"
     if model.card.stochastic:
         attrs["xdeepr_seed"] = options.seed
-        made += (
-            f", seed {options.seed}, {members or 1} realization(s), {options.sampler.describe()}"
-        )
+        made += f", seed {options.seed}, {members or 1} realization(s), {options.describe()}"
     return {**attrs, "history": made}

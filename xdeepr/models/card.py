@@ -16,6 +16,7 @@ import numpy as np
 
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.normalization import Transform, write_transform
+from xdeepr.sampling.noise_levels import NoiseLevels
 
 CARD_VERSION = 2
 """Version of the card's layout; raised whenever a reader of the old one would go wrong."""
@@ -26,47 +27,39 @@ Kind = Literal["diffusion", "regression", "autoencoder", "latent"]
 Target = Literal["residual", "field"]
 """What is learnt: HR − base, or HR itself (the way of DeepR)."""
 
-CHANNELS = ("predictors", "covariates", "time")
-"""Groups of condition channels, in the order of the network's input."""
+CHANNELS = ("predictors", "base", "covariates", "time")
+"""Groups of condition channels, in the order of the network's input; "base" is the output of the
+base model."""
+
+USUAL_CHANNELS = tuple(group for group in CHANNELS if group != "base")
+"""Those of a model that builds on no other."""
 
 
 @dataclass(frozen=True)
-class Diffusion:
-    """Noise levels in training and sampling (Karras et al., 2022, arXiv:2206.00364).
+class Diffusion(NoiseLevels):
+    """The noise levels of a model, and how it is sampled where the user does not say.
 
     Parameters
     ----------
-    sigma_data : float
-        Standard deviation of the normalized residual.
-    log_mean, log_std : float
-        Training draws the logarithm of the noise level from this normal distribution.
-    sigma_min, sigma_max : float
-        Range of noise levels that sampling visits.
     sampler : str
         Default solver.
     steps : int
         Default number of steps.
     sampler_options : mapping
-        Keywords of the default solver.
-    prediction : {"edm", "epsilon", "v_prediction", "sample"}
-        What the network's output means. "edm": the preconditioning of Karras et al.; the others
-        are those of denoising diffusion on a list of discrete noise levels.
-    schedule : mapping
-        For the others: keywords of a diffusers scheduler that make this list, such as
-        ``beta_schedule``. Then noise levels in training are drawn from it, and `log_mean` and
-        `log_std` mean nothing.
+        Options of the default solver.
+    **levels
+        Those of :class:`~xdeepr.sampling.noise_levels.NoiseLevels`.
     """
 
-    sigma_data: float = 1.0
-    log_mean: float = -0.4
-    log_std: float = 1.2
-    sigma_min: float = 0.05
-    sigma_max: float = 20.0
     sampler: str = "EDMDPMSolverMultistepScheduler"
     steps: int = 10
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
-    prediction: str = "edm"
-    schedule: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; the order of the keys is part of a checkpoint's digest."""
+        last = ("prediction", "schedule")
+        plain = dataclasses.asdict(self)
+        return {**{k: v for k, v in plain.items() if k not in last}, **{k: plain[k] for k in last}}
 
 
 @dataclass(frozen=True)
@@ -90,10 +83,9 @@ class Card:
     target : {"residual", "field"}
         What the network learns.
     channels : tuple of str
-        Groups of channels the network is conditioned on: "predictors", "base" (the output of the
-        base model), "covariates", "time".
+        Groups of :data:`CHANNELS` the network is conditioned on.
     time_features : mapping of str to str
-        Feature -> how the network is told of it (see :mod:`xdeepr.inputs.times`).
+        Feature -> its encoding (see :mod:`xdeepr.inputs.times`).
     covariate_dropout : float
         Share of the training batches without covariates; above 0 the model serves without them.
     factor : int
@@ -103,7 +95,7 @@ class Card:
         low-x and high-x side.
     shift : tuple of int
         HR cells along y and x by which the HR domain lies higher than its place among the LR cells
-        that the network is shown; not 0 for models of DeepR, which did not look at coordinates.
+        that the network sees; not 0 for models of DeepR, which did not look at coordinates.
     grid_kind : str
         "latlon", "projected" or "rotated".
     resolution : tuple of float
@@ -145,7 +137,7 @@ class Card:
     kind: Kind = "diffusion"
     varying: tuple[Quantity, ...] = ()
     target: Target = "residual"
-    channels: tuple[str, ...] = CHANNELS
+    channels: tuple[str, ...] = USUAL_CHANNELS
     covariate_dropout: float = 0.0
     context: int = 0
     shift: tuple[int, int] = (0, 0)
@@ -207,6 +199,8 @@ class Card:
 
 def _plain(value: Any) -> Any:
     """Return dataclasses as dictionaries, also inside tuples."""
+    if isinstance(value, Diffusion):
+        return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     return [_plain(v) for v in value] if isinstance(value, tuple) else value

@@ -12,19 +12,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from xdeepr.grids.axis import Kind as GridKind
-from xdeepr.models.card import Card
+from xdeepr.models.card import CHANNELS, Card, Kind, Target
 from xdeepr.normalization import links
+from xdeepr.sampling.noise_levels import PREDICTIONS
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "kind": ("diffusion", "regression", "autoencoder", "latent"),
-    "target": ("residual", "field"),
+    "kind": get_args(Kind),
+    "target": get_args(Target),
     "grid_kind": get_args(GridKind),
 }
 """Field of the card -> what it may be."""
-
-CHANNELS = ("predictors", "base", "covariates", "time")
-
-PREDICTIONS = ("edm", "epsilon", "v_prediction", "sample")
 
 ENCODINGS = {
     "hour": ("class", "positional", "timestep", "cyclical"),

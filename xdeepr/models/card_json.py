@@ -10,7 +10,7 @@ import numpy as np
 
 from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
-from xdeepr.models.card import CARD_VERSION, CHANNELS, Card, Diffusion
+from xdeepr.models.card import CARD_VERSION, USUAL_CHANNELS, Card, Diffusion
 from xdeepr.models.card_checks import check_card
 from xdeepr.normalization import read_transform, within
 
@@ -91,4 +91,4 @@ def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
     normalization = dict(data["normalization"])
     normalization["target"] = normalization.pop("residual")
     new["normalization"] = normalization
-    return {"shift": (0, 0), "varying": (), "channels": CHANNELS, **new}
+    return {"shift": (0, 0), "varying": (), "channels": USUAL_CHANNELS, **new}

@@ -1,4 +1,4 @@
-"""Turn the arrays of a block into what its network is told, normalized; the same in training.
+"""Turn the arrays of a block into the conditions of its network; the same in training.
 
 The channels come in a fixed order: the predictors interpolated to the HR grid, the output of the
 base model, the covariates (static ones, then those that vary in time) with a channel that says
@@ -14,6 +14,7 @@ import torch
 
 from xdeepr.inputs.block import BlockInput
 from xdeepr.inputs.covariates import solar_channels
+from xdeepr.models.block_task import BlockTask
 from xdeepr.models.card import Card
 from xdeepr.networks.calling import Conditions, needs_lr, works_on_lr
 from xdeepr.tiling.fusion import Window
@@ -102,12 +103,7 @@ class WindowConditions:
 
 
 def window_conditions(
-    card: Card,
-    network: torch.nn.Module,
-    inputs: BlockInput,
-    geometry: Geometry,
-    block: Block,
-    keep: torch.Tensor | None = None,
+    card: Card, network: torch.nn.Module, task: BlockTask, keep: torch.Tensor | None = None
 ) -> WindowConditions:
     """Return the conditions of a block's window.
 
@@ -117,20 +113,17 @@ def window_conditions(
         What the model is conditioned on.
     network : torch.nn.Module
         The network, for what it wants to be given.
-    inputs : BlockInput
-        The arrays.
-    geometry : Geometry
-        Where they lie.
-    block : Block
-        The block, in pixels of the plan.
+    task : BlockTask
+        The block's arrays and where they lie.
     keep : torch.Tensor, optional
-        1 or 0 for each time: whether the network is told the covariates. Default: what `inputs`
-        says.
+        1 or 0 for each time: whether the network is given the covariates. Default: what the
+        task's inputs say.
 
     Returns
     -------
     WindowConditions
     """
+    inputs, geometry, block, fine = task.inputs, task.geometry, task.block, task.fine
     lr = torch.from_numpy(inputs.lr)
     normalized = card.normalization["predictors"].apply(
         lr,
@@ -138,7 +131,6 @@ def window_conditions(
         window=geometry.trained_lr(block),
         statistics=inputs.statistics,
     )
-    fine = geometry.hr_block(block)
     groups = []
     if "predictors" in card.channels:
         groups.append(geometry.interpolate(normalized, block, "bicubic"))
@@ -146,7 +138,7 @@ def window_conditions(
         groups.append(_base(card, inputs))
     predictors = sum(g.shape[1] for g in groups)
     if "covariates" in card.channels:
-        groups += _covariates(card, inputs, geometry, block, keep)
+        groups += _covariates(card, task, keep)
     if "time" in card.channels:
         groups += _time(card, inputs, fine.shape)
     channels = torch.cat([window(g, (0, 0), fine.shape) for g in groups], dim=1)
@@ -173,10 +165,9 @@ def _base(card: Card, inputs: BlockInput) -> torch.Tensor:
     )
 
 
-def _covariates(
-    card: Card, inputs: BlockInput, geometry: Geometry, block: Block, keep: torch.Tensor | None
-) -> list[torch.Tensor]:
+def _covariates(card: Card, task: BlockTask, keep: torch.Tensor | None) -> list[torch.Tensor]:
     """Return the normalized covariates, with a channel that says whether they are known."""
+    inputs = task.inputs
     count = len(inputs.times)
     fields = torch.from_numpy(inputs.statics).expand(count, -1, -1, -1)
     if card.varying:
@@ -185,7 +176,7 @@ def _covariates(
         fields = torch.cat([fields, varying], dim=1)
     if fields.shape[1]:
         fields = card.normalization["covariates"].apply(
-            fields, months=inputs.times.months, window=geometry.trained_hr(block)
+            fields, months=inputs.times.months, window=task.geometry.trained_hr(task.block)
         )
     if not card.covariate_dropout:
         return [fields]

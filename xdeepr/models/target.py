@@ -21,16 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from xdeepr.inputs.block import BlockInput
+from xdeepr.models.block_task import BlockTask
 from xdeepr.models.card import Card
 from xdeepr.normalization import Transform, links
-from xdeepr.tiling.geometry import Geometry
-from xdeepr.tiling.plan import Block
 
 
-def learnt(
-    card: Card, field: torch.Tensor, inputs: BlockInput, geometry: Geometry, block: Block
-) -> torch.Tensor:
+def learnt(card: Card, field: torch.Tensor, task: BlockTask) -> torch.Tensor:
     """Return t(x) − t(b) of equation 1, which is what the last link is fitted to.
 
     Parameters
@@ -39,30 +35,26 @@ def learnt(
         Its transform of the target may still be missing; then t changes nothing.
     field : torch.Tensor, shape (time, V, H, W)
         In the units of the predictands, on the block's window.
-    inputs, geometry, block
-        What the block is computed from, and where it lies.
+    task : BlockTask
+        The block's arrays and where they lie.
     """
-    where = _where(inputs, geometry, block)
+    where = _where(task)
     for transform in _space(card):
         field = transform.apply(field, **where)
-    base = _base_term(card, inputs, geometry, block)
+    base = _base_term(card, task)
     return field if base is None else field - base
 
 
-def normalized_target(
-    card: Card, field: torch.Tensor, inputs: BlockInput, geometry: Geometry, block: Block
-) -> torch.Tensor:
+def normalized_target(card: Card, field: torch.Tensor, task: BlockTask) -> torch.Tensor:
     """Return z of equation 1; the arguments are those of :func:`learnt`."""
     return links(card.normalization["target"])[-1].apply(
-        learnt(card, field, inputs, geometry, block),
-        statistics=target_statistics(card, inputs.statistics),
-        **_where(inputs, geometry, block),
+        learnt(card, field, task),
+        statistics=target_statistics(card, task.inputs.statistics),
+        **_where(task),
     )
 
 
-def restored(
-    card: Card, normalized: torch.Tensor, inputs: BlockInput, geometry: Geometry, block: Block
-) -> torch.Tensor:
+def restored(card: Card, normalized: torch.Tensor, task: BlockTask) -> torch.Tensor:
     """Return the field of equation 2, in the units of the predictands.
 
     Parameters
@@ -71,17 +63,17 @@ def restored(
         Holds the transform of the target.
     normalized : torch.Tensor, shape (..., time, V, H, W)
         z on the block's window; rows and columns beyond the domain are left out.
-    inputs, geometry, block
-        What the block is computed from, and where it lies.
+    task : BlockTask
+        The block's arrays and where they lie.
     """
-    where = _where(inputs, geometry, block)
+    where = _where(task)
     height, width = (cut.stop - cut.start for cut in where["window"])
     field = links(card.normalization["target"])[-1].invert(
         normalized[..., :height, :width],
-        statistics=target_statistics(card, inputs.statistics),
+        statistics=target_statistics(card, task.inputs.statistics),
         **where,
     )
-    base = _base_term(card, inputs, geometry, block)
+    base = _base_term(card, task)
     if base is not None:
         field = field + base
     for transform in reversed(_space(card)):
@@ -89,13 +81,14 @@ def restored(
     return field
 
 
-def base_field(card: Card, inputs: BlockInput, geometry: Geometry, block: Block) -> torch.Tensor:
+def base_field(card: Card, task: BlockTask) -> torch.Tensor:
     """Return b, shape (time, V, H, W), in the card's units; 0 for a predictand without a twin."""
+    inputs = task.inputs
     if inputs.base is not None:
         return torch.from_numpy(inputs.base)
     places = [0 if place is None else place for place in card.base]
     coarse = torch.from_numpy(np.ascontiguousarray(inputs.lr[:, places]))
-    base = geometry.interpolate(coarse, block, "bicubic")
+    base = task.geometry.interpolate(coarse, task.block, "bicubic")
     return _blanked(card, base) if None in card.base else base
 
 
@@ -118,19 +111,17 @@ def _space(card: Card) -> tuple[Transform, ...]:
     return () if target is None else links(target)[:-1]
 
 
-def _base_term(
-    card: Card, inputs: BlockInput, geometry: Geometry, block: Block
-) -> torch.Tensor | None:
+def _base_term(card: Card, task: BlockTask) -> torch.Tensor | None:
     """Return t(b), (time, V, H, W), inside the domain; 0 where there is no base."""
     if card.target == "field":
         return None
-    where = _where(inputs, geometry, block)
+    where = _where(task)
     height, width = (cut.stop - cut.start for cut in where["window"])
-    base = base_field(card, inputs, geometry, block)[..., :height, :width]
+    base = base_field(card, task)[..., :height, :width]
     for transform in _space(card):
         base = transform.apply(base, **where)
     # t need not leave 0 where it is
-    return _blanked(card, base) if inputs.base is None and None in card.base else base
+    return _blanked(card, base) if task.inputs.base is None and None in card.base else base
 
 
 def _blanked(card: Card, base: torch.Tensor) -> torch.Tensor:
@@ -139,6 +130,6 @@ def _blanked(card: Card, base: torch.Tensor) -> torch.Tensor:
     return base.where(known[:, None, None], base.new_zeros(()))
 
 
-def _where(inputs: BlockInput, geometry: Geometry, block: Block) -> dict[str, Any]:
+def _where(task: BlockTask) -> dict[str, Any]:
     """Return when and where the values of a block lie, as transforms want to know it."""
-    return {"months": inputs.times.months, "window": geometry.trained_hr(block)}
+    return {"months": task.inputs.times.months, "window": task.geometry.trained_hr(task.block)}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from xdeepr.sampling.solvers import SolverFacts
+
 Form = Literal[
     "cumulative", "scaled", "exploding", "edm", "flow", "ipndm", "wuerstchen", "sde-ve", "sde-vp"
 ]
@@ -13,7 +15,7 @@ Form = Literal[
 
 
 @dataclass(frozen=True)
-class Solver:
+class Scheduler(SolverFacts):
     """What is known of a diffusers scheduler class.
 
     Parameters
@@ -22,39 +24,26 @@ class Solver:
         Short name.
     form : Form
         How its state depends on the noise level.
-    draws : {"no", "yes", "option"}
-        Whether it draws noise on the way; "option": if one of its options says so.
-    note : str
-        For the table of :doc:`/howto/samplers`.
     defaults : mapping
         Constructor keywords that suit physical fields.
     predictions : tuple of str
         Values of ``prediction_type`` that give the same result; empty if it has no such option.
-    steps : int
-        Default number of steps.
-    cost : {"N", "N + 1", "2N − 1"}
-        Network evaluations for N steps.
     step_options : tuple of str
         Keywords of its ``step`` that may be given as options.
     divides : bool
         It steps by the quotient of training timesteps and steps: one must divide the other.
-    least : int
-        Fewest steps.
     hidden : tuple of str
         Constructor keywords that are not options: their other values do not work.
+    **facts
+        Those of :class:`~xdeepr.sampling.solvers.SolverFacts`.
     """
 
     short: str
     form: Form
-    draws: Literal["no", "yes", "option"]
-    note: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
     predictions: tuple[str, ...] = ()
-    steps: int = 10
-    cost: Literal["N", "N + 1", "2N − 1"] = "N"
     step_options: tuple[str, ...] = ()
     divides: bool = False
-    least: int = 1
     hidden: tuple[str, ...] = ()
 
 
@@ -73,237 +62,273 @@ _CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
 
 #: diffusers class -> what is known of it. The defaults do not clip to [-1, 1] and have levels that
 #: start at the noisiest one however few they are (Lin et al., 2023, arXiv:2305.08891).
-SOLVERS: dict[str, Solver] = {
-    "EDMDPMSolverMultistepScheduler": Solver(
-        "dpm++", "edm", "option", "DPM-Solver++ 2M, second order", predictions=_TWO
+SOLVERS: dict[str, Scheduler] = {
+    "EDMDPMSolverMultistepScheduler": Scheduler(
+        "dpm++", "edm", draws="option", note="DPM-Solver++ 2M, second order", predictions=_TWO
     ),
-    "EDMEulerScheduler": Solver("edm-euler", "edm", "no", "Euler, first order", predictions=_TWO),
-    "DDPMScheduler": Solver(
+    "EDMEulerScheduler": Scheduler("edm-euler", "edm", note="Euler, first order", predictions=_TWO),
+    "DDPMScheduler": Scheduler(
         "ddpm",
         "cumulative",
-        "yes",
-        "ancestral: the reference",
-        {**_TRAILING, **_CLEAN},
-        _THREE,
-        1000,
+        draws="yes",
+        note="ancestral: the reference",
+        defaults={**_TRAILING, **_CLEAN},
+        predictions=_THREE,
+        steps=1000,
     ),
-    "DDIMScheduler": Solver(
+    "DDIMScheduler": Scheduler(
         "ddim",
         "cumulative",
-        "option",
-        "first order; `eta` adds noise, 0 (none) to 1 (as DDPM)",
-        {**_TRAILING, **_CLEAN},
-        _THREE,
-        50,
+        draws="option",
+        note="first order; `eta` adds noise, 0 (none) to 1 (as DDPM)",
+        defaults={**_TRAILING, **_CLEAN},
+        predictions=_THREE,
+        steps=50,
         step_options=_ETA,
         divides=True,
     ),
-    "DPMSolverMultistepScheduler": Solver(
-        "dpm++-multistep", "scaled", "option", "DPM-Solver++ 2M on discrete levels", _KARRAS, _FOUR
+    "DPMSolverMultistepScheduler": Scheduler(
+        "dpm++-multistep",
+        "scaled",
+        draws="option",
+        note="DPM-Solver++ 2M on discrete levels",
+        defaults=_KARRAS,
+        predictions=_FOUR,
     ),
-    "UniPCMultistepScheduler": Solver(
-        "unipc", "scaled", "no", "predictor–corrector, second order", _KARRAS, _FOUR
+    "UniPCMultistepScheduler": Scheduler(
+        "unipc",
+        "scaled",
+        note="predictor–corrector, second order",
+        defaults=_KARRAS,
+        predictions=_FOUR,
     ),
-    "LMSDiscreteScheduler": Solver(
+    "LMSDiscreteScheduler": Scheduler(
         "lms",
         "exploding",
-        "no",
-        "linear multistep, fourth order",
-        _KARRAS,
-        _THREE,
+        note="linear multistep, fourth order",
+        defaults=_KARRAS,
+        predictions=_THREE,
         step_options=("order",),
         least=2,
     ),
-    "EulerDiscreteScheduler": Solver(
+    "EulerDiscreteScheduler": Scheduler(
         "euler",
         "exploding",
-        "option",
-        "Euler, first order; `s_churn` adds noise and takes it out again",
-        _KARRAS,
-        _THREE,
+        draws="option",
+        note="Euler, first order; `s_churn` adds noise and takes it out again",
+        defaults=_KARRAS,
+        predictions=_THREE,
         step_options=_CHURN,
         least=2,
     ),
-    "EulerAncestralDiscreteScheduler": Solver(
+    "EulerAncestralDiscreteScheduler": Scheduler(
         "euler-ancestral",
         "exploding",
-        "yes",
-        "Euler with fresh noise at each step",
-        {**_TRAILING, "prediction_type": "epsilon"},
-        _TWO,
+        draws="yes",
+        note="Euler with fresh noise at each step",
+        defaults={**_TRAILING, "prediction_type": "epsilon"},
+        predictions=_TWO,
     ),
-    "HeunDiscreteScheduler": Solver(
-        "heun", "exploding", "no", "Heun, second order", _NOISE, _THREE, 20, "2N − 1", least=2
-    ),
-    "KDPM2DiscreteScheduler": Solver(
-        "dpm2", "exploding", "no", "DPM-Solver-2, second order", _NOISE, _TWO, 20, "2N − 1", least=2
-    ),
-    "KDPM2AncestralDiscreteScheduler": Solver(
-        "dpm2-ancestral",
+    "HeunDiscreteScheduler": Scheduler(
+        "heun",
         "exploding",
-        "yes",
-        "DPM-Solver-2 with fresh noise at each step",
-        _NOISE,
-        _TWO,
-        50,
-        "2N − 1",
-        least=3,
-    ),
-    "DPMSolverSinglestepScheduler": Solver(
-        "dpm++-singlestep",
-        "scaled",
-        "option",
-        "DPM-Solver++ 2S, second order",
-        {**_KARRAS, "lower_order_final": True},
-        _FOUR,
-        25,
-    ),
-    "DPMSolverSDEScheduler": Solver(
-        "dpm++-sde",
-        "exploding",
-        "yes",
-        "DPM-Solver++ SDE; needs the package torchsde",
-        _NOISE,
-        _TWO,
-        20,
-        "2N − 1",
-        ("s_noise",),
+        note="Heun, second order",
+        defaults=_NOISE,
+        predictions=_THREE,
+        steps=20,
+        cost="2N − 1",
         least=2,
     ),
-    "CosineDPMSolverMultistepScheduler": Solver(
+    "KDPM2DiscreteScheduler": Scheduler(
+        "dpm2",
+        "exploding",
+        note="DPM-Solver-2, second order",
+        defaults=_NOISE,
+        predictions=_TWO,
+        steps=20,
+        cost="2N − 1",
+        least=2,
+    ),
+    "KDPM2AncestralDiscreteScheduler": Scheduler(
+        "dpm2-ancestral",
+        "exploding",
+        draws="yes",
+        note="DPM-Solver-2 with fresh noise at each step",
+        defaults=_NOISE,
+        predictions=_TWO,
+        steps=50,
+        cost="2N − 1",
+        least=3,
+    ),
+    "DPMSolverSinglestepScheduler": Scheduler(
+        "dpm++-singlestep",
+        "scaled",
+        draws="option",
+        note="DPM-Solver++ 2S, second order",
+        defaults={**_KARRAS, "lower_order_final": True},
+        predictions=_FOUR,
+        steps=25,
+    ),
+    "DPMSolverSDEScheduler": Scheduler(
+        "dpm++-sde",
+        "exploding",
+        draws="yes",
+        note="DPM-Solver++ SDE; needs the package torchsde",
+        defaults=_NOISE,
+        predictions=_TWO,
+        steps=20,
+        cost="2N − 1",
+        step_options=("s_noise",),
+        least=2,
+    ),
+    "CosineDPMSolverMultistepScheduler": Scheduler(
         "dpm++-cosine",
         "edm",
-        "yes",
-        "DPM-Solver++ 2M SDE on exponential levels; needs the package torchsde",
+        draws="yes",
+        note="DPM-Solver++ 2M SDE on exponential levels; needs the package torchsde",
         predictions=_TWO,
         steps=20,
         least=2,
     ),
-    "DEISMultistepScheduler": Solver(
-        "deis", "scaled", "no", "exponential multistep, second order", _KARRAS, _FOUR, 20, least=2
+    "DEISMultistepScheduler": Scheduler(
+        "deis",
+        "scaled",
+        note="exponential multistep, second order",
+        defaults=_KARRAS,
+        predictions=_FOUR,
+        steps=20,
+        least=2,
     ),
-    "SASolverScheduler": Solver(
+    "SASolverScheduler": Scheduler(
         "sa-solver",
         "scaled",
-        "yes",
-        "stochastic Adams, second order",
-        {**_TRAILING, "prediction_type": "sample"},
-        _FOUR,
-        20,
+        draws="yes",
+        note="stochastic Adams, second order",
+        defaults={**_TRAILING, "prediction_type": "sample"},
+        predictions=_FOUR,
+        steps=20,
     ),
-    "PNDMScheduler": Solver(
+    "PNDMScheduler": Scheduler(
         "pndm",
         "cumulative",
-        "no",
-        "pseudo linear multistep, fourth order; `skip_prk_steps=False` makes it N + 9",
-        {
+        note="pseudo linear multistep, fourth order; `skip_prk_steps=False` makes it N + 9",
+        defaults={
             **_TRAILING,
             "prediction_type": "epsilon",
             "skip_prk_steps": True,
             "set_alpha_to_one": True,
         },
-        ("epsilon",),
-        20,
-        "N + 1",
+        predictions=("epsilon",),
+        steps=20,
+        cost="N + 1",
         divides=True,
     ),
-    "IPNDMScheduler": Solver(
+    "IPNDMScheduler": Scheduler(
         "ipndm",
         "ipndm",
-        "no",
-        "improved pseudo linear multistep; with few steps the mean is off too",
+        note="improved pseudo linear multistep; with few steps the mean is off too",
         steps=50,
         least=2,
         hidden=("trained_betas", "num_train_timesteps"),
     ),
-    "TCDScheduler": Solver(
+    "TCDScheduler": Scheduler(
         "tcd",
         "cumulative",
-        "no",
-        "as DDIM; its `eta` is for distilled networks and is not offered",
-        {**_DISCRETE, **_BETAS, **_CLEAN, "original_inference_steps": 1000},
-        _THREE,
-        50,
+        note="as DDIM; its `eta` is for distilled networks and is not offered",
+        defaults={**_DISCRETE, **_BETAS, **_CLEAN, "original_inference_steps": 1000},
+        predictions=_THREE,
+        steps=50,
     ),
-    "DDPMParallelScheduler": Solver(
+    "DDPMParallelScheduler": Scheduler(
         "ddpm-parallel",
         "cumulative",
-        "yes",
-        "as DDPM",
-        {**_TRAILING, **_CLEAN},
-        _THREE,
-        1000,
+        draws="yes",
+        note="as DDPM",
+        defaults={**_TRAILING, **_CLEAN},
+        predictions=_THREE,
+        steps=1000,
     ),
-    "DDIMParallelScheduler": Solver(
+    "DDIMParallelScheduler": Scheduler(
         "ddim-parallel",
         "cumulative",
-        "option",
-        "as DDIM",
-        {**_TRAILING, **_CLEAN},
-        _THREE,
-        50,
+        draws="option",
+        note="as DDIM",
+        defaults={**_TRAILING, **_CLEAN},
+        predictions=_THREE,
+        steps=50,
         step_options=_ETA,
         divides=True,
     ),
-    "CogVideoXDDIMScheduler": Solver(
+    "CogVideoXDDIMScheduler": Scheduler(
         "ddim-cogvideox",
         "cumulative",
-        "no",
-        "as DDIM; its `snr_shift_scale` moves the levels",
-        {**_TRAILING, **_BETAS, **_CLEAN, "snr_shift_scale": 1.0},
-        _THREE,
-        50,
+        note="as DDIM; its `snr_shift_scale` moves the levels",
+        defaults={**_TRAILING, **_BETAS, **_CLEAN, "snr_shift_scale": 1.0},
+        predictions=_THREE,
+        steps=50,
         divides=True,
     ),
-    "CogVideoXDPMScheduler": Solver(
+    "CogVideoXDPMScheduler": Scheduler(
         "dpm-cogvideox",
         "cumulative",
-        "yes",
-        "DPM-Solver++ 2M SDE on DDIM's levels",
-        {**_TRAILING, **_BETAS, **_CLEAN, "snr_shift_scale": 1.0},
-        _THREE,
-        20,
+        draws="yes",
+        note="DPM-Solver++ 2M SDE on DDIM's levels",
+        defaults={**_TRAILING, **_BETAS, **_CLEAN, "snr_shift_scale": 1.0},
+        predictions=_THREE,
+        steps=20,
         divides=True,
     ),
-    "UnCLIPScheduler": Solver(
+    "UnCLIPScheduler": Scheduler(
         "unclip",
         "cumulative",
-        "yes",
-        "ancestral, cosine levels",
-        _CLEAN,
-        ("epsilon", "sample"),
-        100,
+        draws="yes",
+        note="ancestral, cosine levels",
+        defaults=_CLEAN,
+        predictions=("epsilon", "sample"),
+        steps=100,
         least=2,
         hidden=("variance_type", "beta_schedule"),
     ),
-    "DDPMWuerstchenScheduler": Solver(
-        "ddpm-wuerstchen", "wuerstchen", "yes", "ancestral, continuous cosine levels", steps=100
+    "DDPMWuerstchenScheduler": Scheduler(
+        "ddpm-wuerstchen",
+        "wuerstchen",
+        draws="yes",
+        note="ancestral, continuous cosine levels",
+        steps=100,
     ),
-    "ScoreSdeVeScheduler": Solver(
+    "ScoreSdeVeScheduler": Scheduler(
         "sde-ve",
         "sde-ve",
-        "yes",
-        "reverse SDE, variance exploding, without its corrector",
+        draws="yes",
+        note="reverse SDE, variance exploding, without its corrector",
         steps=200,
         least=2,
     ),
-    "ScoreSdeVpScheduler": Solver(
-        "sde-vp", "sde-vp", "yes", "reverse SDE, variance preserving", steps=200
+    "ScoreSdeVpScheduler": Scheduler(
+        "sde-vp", "sde-vp", draws="yes", note="reverse SDE, variance preserving", steps=200
     ),
-    "FlowMatchEulerDiscreteScheduler": Solver(
-        "flow-euler", "flow", "no", "Euler along straight paths", steps=50
+    "FlowMatchEulerDiscreteScheduler": Scheduler(
+        "flow-euler", "flow", note="Euler along straight paths", steps=50
     ),
-    "FlowMatchHeunDiscreteScheduler": Solver(
-        "flow-heun", "flow", "no", "Heun along straight paths", steps=10, cost="2N − 1"
+    "FlowMatchHeunDiscreteScheduler": Scheduler(
+        "flow-heun", "flow", note="Heun along straight paths", steps=10, cost="2N − 1"
     ),
-    "FlowMapEulerDiscreteScheduler": Solver(
-        "flow-map", "flow", "no", "as FlowMatchEuler", steps=50
+    "FlowMapEulerDiscreteScheduler": Scheduler(
+        "flow-map", "flow", note="as FlowMatchEuler", steps=50
     ),
-    "LTXEulerAncestralRFScheduler": Solver(
-        "flow-ancestral", "flow", "yes", "Euler along straight paths with fresh noise", steps=100
+    "LTXEulerAncestralRFScheduler": Scheduler(
+        "flow-ancestral",
+        "flow",
+        draws="yes",
+        note="Euler along straight paths with fresh noise",
+        steps=100,
     ),
-    "MiniMaxH3Scheduler": Solver(
-        "flow-minimax", "flow", "no", "as FlowMatchEuler", {"shift": 1.0}, steps=50
+    "MiniMaxH3Scheduler": Scheduler(
+        "flow-minimax",
+        "flow",
+        note="as FlowMatchEuler",
+        defaults={"shift": 1.0},
+        steps=50,
     ),
 }
 
@@ -341,10 +366,6 @@ REFUSED: dict[str, str] = {
 _OBJECT = "an object with a state would be shared by all tasks"
 #: option -> values that may be given (none: not at all), and why no other
 REFUSED_OPTIONS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "thresholding": (
-        (False,),
-        "it scales by a quantile of the whole field, so a tile would not be a cut of the domain",
-    ),
     "variance_type": (
         (None, "fixed_small", "fixed_small_log", "fixed_large"),
         "the others need a network that predicts a variance, or give no number at all",

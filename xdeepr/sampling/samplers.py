@@ -1,65 +1,24 @@
-"""Names of schedules and solvers, and their options. Plain data: no torch."""
+"""Solvers as the user asks for them: by name, with steps and options. Plain data: no torch."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xdeepr.checks import nearest, one_of, whole_number
 from xdeepr.errors import OptionError
-from xdeepr.sampling.diffusers_table import REFUSED, REFUSED_OPTIONS, SOLVERS
-
-#: diffusers class -> constructor keywords that suit physical fields
-SCHEDULERS: dict[str, dict[str, Any]] = {
-    name: dict(solver.defaults) for name, solver in SOLVERS.items()
-}
+from xdeepr.sampling import diffusers_table, solvers
+from xdeepr.sampling.diffusers_table import REFUSED, REFUSED_OPTIONS, Scheduler
+from xdeepr.sampling.guidance import Guidance
+from xdeepr.sampling.solvers import Solver
 
 ALIASES = {
-    **{solver.short: name for name, solver in SOLVERS.items()},
+    **{scheduler.short: name for name, scheduler in diffusers_table.SOLVERS.items()},
     "dpmsolver++": "EDMDPMSolverMultistepScheduler",
     "edm": "EDMDPMSolverMultistepScheduler",
 }
-
-DEFAULT_STEPS = {name: solver.steps for name, solver in SOLVERS.items()}
-
-
-@dataclass(frozen=True)
-class NoiseRange:
-    """Noise levels a denoiser was trained for, in units of the normalized residual.
-
-    Parameters
-    ----------
-    sigma_min, sigma_max : float
-        Smallest and greatest noise level that sampling visits.
-    sigma_data : float
-        Standard deviation of the clean field.
-    schedule : mapping, optional
-        Keywords of the :class:`~xdeepr.sampling.schedules.DiscreteSchedule` of its training.
-        Schedulers with discrete levels then have these, and so visit its very timesteps.
-    """
-
-    sigma_min: float = 0.05
-    sigma_max: float = 20.0
-    sigma_data: float = 1.0
-    schedule: Mapping[str, Any] | None = None
-
-
-def noise_range(diffusion: Any) -> NoiseRange:
-    """Return the noise levels that a model can be asked for.
-
-    Parameters
-    ----------
-    diffusion : Diffusion
-        What its card says.
-    """
-    discrete = diffusion.prediction != "edm"
-    return NoiseRange(
-        diffusion.sigma_min,
-        diffusion.sigma_max,
-        diffusion.sigma_data,
-        diffusion.schedule if discrete else None,
-    )
+"""Short name -> diffusers class."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +30,20 @@ class Sampler:
     name : str, default: "EDMDPMSolverMultistepScheduler"
         A diffusers scheduler class (the ending ``Scheduler`` may be left out) or a short name of
         :doc:`/howto/samplers`, for example "dpm++" (second-order multistep DPM-Solver++ on
-        Karras levels; Lu et al., 2022, arXiv:2211.01095), "ddpm", "ddim", "lms", "heun".
+        Karras levels; Lu et al., 2022, arXiv:2211.01095), "ddpm", "ddim", "lms", "heun"; or a name
+        in :data:`xdeepr.sampling.solvers.SOLVERS`, "heun-churn" or one of your own.
     steps : int, optional
         Steps of the solver. Default: that of the solver, 10 for "dpm++".
     options : mapping, optional
         Keywords of the scheduler's constructor, and those of its ``step`` that the solver knows
-        (``eta`` for DDIM, ``s_churn`` for Euler, …).
+        (``eta`` for DDIM, ``s_churn`` for Euler, …); for the others those of their function and
+        of their noise levels (:data:`~xdeepr.sampling.solvers.LEVEL_OPTIONS`).
+
+    Attributes
+    ----------
+    solver : Solver or Scheduler
+        What is registered under the name. It travels with the sampler, so that workers need not
+        register a solver of your own too.
 
     Raises
     ------
@@ -89,17 +56,15 @@ class Sampler:
     steps: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    solver: Solver | Scheduler = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", _scheduler_name(self.name))
-        solver = SOLVERS[self.name]
+        name, solver = _find(self.name)
         steps = solver.steps if self.steps is None else self.steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < solver.least:
-            raise OptionError(
-                f"steps={self.steps!r}: give a whole number of at least {solver.least}"
-                f" for {self.name}."
-            )
-        object.__setattr__(self, "steps", steps)
-        _check_options(self.name, self.options)
+        whole_number(f"sampler {name}: steps", steps, least=solver.least)
+        _check_options(name, solver, self.options)
+        for key, value in (("name", name), ("solver", solver), ("steps", steps)):
+            object.__setattr__(self, key, value)
 
     @property
     def levels(self) -> int:
@@ -112,8 +77,7 @@ class Sampler:
         """Number of network evaluations (NFE) for one realization."""
         if self.name == "PNDMScheduler" and self.options.get("skip_prk_steps") is False:
             return self.levels + 9  # three Runge–Kutta steps of four evaluations, the rest of one
-        count = {"N": self.levels, "N + 1": self.levels + 1, "2N − 1": 2 * self.levels - 1}
-        return count[SOLVERS[self.name].cost] if self.levels > 1 else 1
+        return self.solver.evaluations(self.levels)
 
     def describe(self) -> str:
         """Return name, steps and options in one line, for the history attribute."""
@@ -129,7 +93,7 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How a field is computed; nothing here but the seed and the sampler changes the answer.
+    """How a field is computed; all but the batch size change the answer.
 
     Parameters
     ----------
@@ -139,11 +103,35 @@ class SamplingOptions:
         Schedule and solver.
     batch_size : int
         Tiles in one network call.
+    guidance : tuple of Guidance
+        What the samples have to obey; see :mod:`xdeepr.sampling.guidance`.
     """
 
     seed: int
     sampler: Sampler
     batch_size: int
+    guidance: tuple[Guidance, ...] = ()
+
+    def check_blocks(self, count: int) -> None:
+        """Refuse a sampler that looks at the whole field where there is more than one block.
+
+        Raises
+        ------
+        OptionError
+            If so.
+        """
+        if count > 1 and self.sampler.options.get("thresholding"):
+            raise OptionError(
+                f"sampler {self.sampler.name}: thresholding=True scales a field by a quantile of"
+                f" itself, and the domain is computed in {count} blocks, each with another"
+                " quantile. Use thresholding=False or a smaller domain."
+            )
+
+    def describe(self) -> str:
+        """Return sampler and guidance in one line, for the history attribute."""
+        return ", guided by ".join(
+            [self.sampler.describe(), *(g.describe() for g in self.guidance)]
+        )
 
 
 def as_sampler(sampler: Sampler | str | Mapping[str, Any] | None, steps: int | None) -> Sampler:
@@ -178,45 +166,61 @@ def as_sampler(sampler: Sampler | str | Mapping[str, Any] | None, steps: int | N
     return Sampler(sampler if sampler is not None else Sampler.name, steps)
 
 
-def _scheduler_name(name: str) -> str:
-    """Resolve a short name or a class name with or without its ending."""
-    lowered = {n.lower(): n for n in (*SOLVERS, *REFUSED)}
+def _find(name: str) -> tuple[str, Solver | Scheduler]:
+    """Return name and solver for a name, a short name or a class name with or without its ending.
+
+    A solver of one's own has a name in the registry and is not given as a function: the name is
+    what ``history`` states and what a model's card can keep.
+    """
+    ours, theirs = solvers.SOLVERS, diffusers_table.SOLVERS
+    if not isinstance(name, str):
+        raise OptionError(
+            f"sampler={name!r}: give a name. A function gets one by a line in"
+            ' xdeepr.sampling.solvers.SOLVERS: SOLVERS["mine"] = Solver(solve=mine, note="…").'
+        )
+    by_lower = {n.lower(): n for n in (*theirs, *REFUSED, *ours)}
     wanted = name.lower()
     for candidate in (wanted, wanted.replace("_", "-"), f"{wanted}scheduler"):
-        found = ALIASES.get(candidate) or lowered.get(candidate)
-        if found in REFUSED:
+        full = ALIASES.get(candidate) or by_lower.get(candidate)
+        if full in REFUSED:
             raise OptionError(
-                f"sampler={name!r} is not used: {REFUSED[found]}. Take for example"
-                f" {', '.join(_near(found, [*SOLVERS]))}."
+                f"sampler={name!r} is not used: {REFUSED[full]}. Take for example"
+                f" {', '.join(nearest(full, theirs))}."
             )
-        if found is not None:
-            return found
+        if full is not None:
+            return full, ours.get(full) or theirs[full]
     raise OptionError(
         f"sampler={name!r} is not a solver that xdeepr can use. Nearest names:"
-        f" {', '.join(_near(name, [*ALIASES, *SOLVERS]))}."
+        f" {', '.join(nearest(name, [*ours, *ALIASES, *theirs]))}."
     )
 
 
-def _near(name: str, known: list[str]) -> list[str]:
-    """Return up to three names like this one."""
-    return difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:9]
-
-
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that would break what xdeepr promises."""
+def _check_options(name: str, solver: Solver | Scheduler, options: Mapping[str, Any]) -> None:
+    """Refuse options that do not exist or would break what xdeepr promises."""
+    if isinstance(solver, Solver):
+        known = {**solvers.LEVEL_OPTIONS, **solver.options}
+        for key, value in options.items():
+            one_of(f"option of sampler {name}", key, known)
+            if isinstance(known[key], float) and not _is_number(value):
+                raise OptionError(f"sampler {name}: {key}={value!r}: give a number.")
+        return
     for key, (allowed, reason) in REFUSED_OPTIONS.items():
         if key in options and options[key] not in allowed:
             cure = " or ".join(map(repr, allowed))
             raise OptionError(f"sampler {name}: {key}={options[key]!r}: {reason}. Use {cure}.")
-    prediction, known = options.get("prediction_type"), SOLVERS[name].predictions
-    if prediction is not None and known and prediction not in known:
+    prediction, predictions = options.get("prediction_type"), solver.predictions
+    if prediction is not None and predictions and prediction not in predictions:
         raise OptionError(
-            f"sampler {name}: prediction_type={prediction!r} is not one of {', '.join(known)}."
-            " It is the scheduler's own business: the result is the same with each, whatever the"
-            " model was trained with."
+            f"sampler {name}: prediction_type={prediction!r} is not one of"
+            f" {', '.join(predictions)}. It is the scheduler's own business: the result is the same"
+            " with each, whatever the model was trained with."
         )
     if prediction == "flow_prediction" and not options.get("use_flow_sigmas"):
         raise OptionError(
             f"sampler {name}: prediction_type='flow_prediction' belongs to straight paths from"
             " noise to the clean field: add use_flow_sigmas=True."
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xdeepr.checks import one_of, whole_number
 from xdeepr.errors import OptionError
 
 ZERO_SNR = 2.0**-24
@@ -78,11 +78,7 @@ class DiscreteSchedule:
         **unknown: Any,
     ) -> None:
         for key in unknown:
-            near = difflib.get_close_matches(key, KEYWORDS, n=1, cutoff=0.0)[0]
-            raise OptionError(
-                f"schedule: unknown keyword {key!r}. Did you mean {near!r}? It knows:"
-                f" {', '.join(KEYWORDS)}."
-            )
+            one_of("keyword of a schedule", key, KEYWORDS)
         if trained_betas is not None:
             betas = np.asarray(trained_betas, dtype=np.float64).ravel()
             if num_train_timesteps not in (None, betas.size):
@@ -91,8 +87,10 @@ class DiscreteSchedule:
                     f" {betas.size} values: leave num_train_timesteps out."
                 )
         else:
-            count = _count(1000 if num_train_timesteps is None else num_train_timesteps)
-            betas = _known_schedule(beta_schedule)(count, beta_start, beta_end)
+            count = 1000 if num_train_timesteps is None else num_train_timesteps
+            whole_number("num_train_timesteps", count, least=2, most=MOST_TIMESTEPS)
+            known = one_of("beta_schedule", beta_schedule, _BETAS)
+            betas = _BETAS[known](int(count), beta_start, beta_end)
         if betas.size < 2 or not (np.isfinite(betas) & (betas > 0) & (betas <= 1)).all():
             raise OptionError(
                 "schedule: each beta must be a variance between 0 and 1, and there must be two of"
@@ -183,17 +181,6 @@ def _cached(keywords: str) -> DiscreteSchedule:
     return DiscreteSchedule(**json.loads(keywords))
 
 
-def _count(timesteps: Any) -> int:
-    """Return the number of timesteps, checked."""
-    whole = isinstance(timesteps, int | np.integer) and not isinstance(timesteps, bool)
-    if not whole or not 2 <= timesteps <= MOST_TIMESTEPS:
-        raise OptionError(
-            f"schedule: num_train_timesteps={timesteps!r}: give a whole number of at least 2 and"
-            f" at most {MOST_TIMESTEPS:,}."
-        )
-    return int(timesteps)
-
-
 def _linear(count: int, start: float, end: float) -> np.ndarray:
     return np.linspace(start, end, count)
 
@@ -229,17 +216,6 @@ _BETAS: dict[str, Callable[[int, float, float], np.ndarray]] = {
     "sigmoid": _sigmoid,
     "laplace": _laplace,
 }
-
-
-def _known_schedule(name: str) -> Callable[[int, float, float], np.ndarray]:
-    """Return the function of a beta schedule."""
-    if name not in _BETAS:
-        near = difflib.get_close_matches(str(name), _BETAS, n=1, cutoff=0.0)[0]
-        raise OptionError(
-            f"schedule: beta_schedule={name!r} is not one of {', '.join(_BETAS)}. Did you mean"
-            f" {near!r}?"
-        )
-    return _BETAS[name]
 
 
 def _zero_terminal(kept: np.ndarray) -> np.ndarray:

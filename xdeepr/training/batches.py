@@ -15,6 +15,7 @@ from xdeepr.errors import TrainingError
 from xdeepr.inputs.block import BlockInput
 from xdeepr.inputs.quantities import check_finite
 from xdeepr.inputs.times import Times
+from xdeepr.models.block_task import BlockTask
 from xdeepr.models.card import Card
 from xdeepr.models.conditions import window_conditions
 from xdeepr.models.target import normalized_target
@@ -180,11 +181,10 @@ class Pairs:
         for window, numbers in groups.items():
             times = [places[n][0] for n in numbers]
             hr, inputs = self.read(times, window)
-            targets.append(
-                normalized_target(card, torch.from_numpy(hr), inputs, self.geometry, window)
-            )
+            task = BlockTask(inputs, self.geometry, window)
+            targets.append(normalized_target(card, torch.from_numpy(hr), task))
             kept = None if keep is None else torch.from_numpy(keep[numbers])
-            told = window_conditions(card, network, inputs, self.geometry, window, kept)
+            told = window_conditions(card, network, task, kept)
             tile = (slice(0, window.shape[0]), slice(0, window.shape[1]))
             conditions.append(told.cut([(n, tile) for n in range(len(times))]))
             used += times

@@ -20,7 +20,7 @@ from xdeepr.downscaling.graph import resolve_device
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.inputs.missing import Missing, check_missing
 from xdeepr.inputs.times import TIME_FEATURES, as_time_features, time_text
-from xdeepr.models.card import CHANNELS, Card, Diffusion, Target
+from xdeepr.models.card import CHANNELS, USUAL_CHANNELS, Card, Diffusion, Target
 from xdeepr.models.downscaler import Downscaler
 from xdeepr.networks import network_class
 from xdeepr.networks.calling import works_on_lr
@@ -290,7 +290,7 @@ def _draft(
         varying=varying,
         base=aligned.base,
         target=target or known,
-        channels=("predictors", *(("base",) if parts.base else ()), *CHANNELS[1:]),
+        channels=CHANNELS if parts.base else USUAL_CHANNELS,
         time_features=time_features,
         covariate_dropout=float(covariate_dropout),
         factor=aligned.factor,

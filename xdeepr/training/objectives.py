@@ -84,11 +84,9 @@ class Denoising:
             lambda noisy, label: evaluate(network, conditions, noisy, label),
             clean + column * noise,
             sigma,
-            prediction=self.diffusion.prediction,
-            sigma_data=self.diffusion.sigma_data,
-            schedule=self.diffusion.schedule,
+            self.diffusion,
         )
-        weight = loss_weight(self.diffusion.prediction, sigma, self.diffusion.sigma_data)
+        weight = loss_weight(sigma, self.diffusion)
         found, scale = known_only(found, batch)
         return weight * scale * squared(found, clean, 1)
 

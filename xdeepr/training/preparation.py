@@ -15,6 +15,7 @@ from xdeepr.inputs.covariates import covariates_on, describe_covariates, solar_o
 from xdeepr.inputs.instance_statistics import interpolated_statistics
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.inputs.times import time_inputs
+from xdeepr.models.block_task import BlockTask
 from xdeepr.models.card import Card
 from xdeepr.models.target import learnt
 from xdeepr.normalization import Affine, Method, Moments, Transform
@@ -152,7 +153,8 @@ def fit_normalization(
     for first in range(0, len(pairs), _AT_ONCE):
         times = list(range(first, min(first + _AT_ONCE, len(pairs))))
         hr, inputs = pairs.read(times, pairs.whole)
-        target = learnt(card, torch.from_numpy(hr), inputs, pairs.geometry, pairs.whole)
+        task = BlockTask(inputs, pairs.geometry, pairs.whole)
+        target = learnt(card, torch.from_numpy(hr), task)
         moments.update(target.numpy(), inputs.times.months)
     out["target"] = Affine.from_moments(moments, center=card.target == "field")
     if pairs.base is not None:

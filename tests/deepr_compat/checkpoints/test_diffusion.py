@@ -24,8 +24,8 @@ from tests.deepr_compat.checkpoints.folders import (
 from xdeepr.deepr_compat.checkpoints import from_deepr
 from xdeepr.errors import CheckpointError, GridError, OptionError
 from xdeepr.grids import grid_of
+from xdeepr.sampling.keyed_draws import KeyedRandn
 from xdeepr.sampling.noise import NoiseKey, white_noise
-from xdeepr.sampling.sample import KeyedRandn
 
 FACTS = {
     "factor": FACTOR,

@@ -1,4 +1,4 @@
-"""Solvers against exact denoisers: for a Gaussian target the answer is known."""
+"""Schedulers of diffusers against exact denoisers: for a Gaussian target the answer is known."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ import torch
 
 from xdeepr.errors import OptionError
 from xdeepr.sampling.denoisers import denoise
+from xdeepr.sampling.diffusers_solvers import make_scheduler
 from xdeepr.sampling.diffusers_table import REFUSED, REFUSED_OPTIONS, SOLVERS
+from xdeepr.sampling.keyed_draws import KeyedRandn
 from xdeepr.sampling.noise import NoiseKey, white_noise
-from xdeepr.sampling.sample import KeyedBrownian, KeyedRandn, make_scheduler, sample
-from xdeepr.sampling.samplers import ALIASES, SCHEDULERS, NoiseRange, Sampler, as_sampler
+from xdeepr.sampling.noise_levels import NoiseLevels
+from xdeepr.sampling.sample import sample
+from xdeepr.sampling.samplers import ALIASES, Sampler, as_sampler
 
 MEAN, STD = 0.7, 0.5
 
@@ -60,7 +63,7 @@ def sampler_of(name: str, steps: int | None, options: Mapping[str, Any] | None =
     """A sampler, or a skipped test where the installed diffusers is too old for it."""
     sampler = Sampler(name, steps, options or {})
     try:
-        make_scheduler(sampler, NoiseRange())
+        make_scheduler(sampler, NoiseLevels())
     except OptionError as error:
         if "does not have it" in str(error):
             pytest.skip(str(error))
@@ -90,7 +93,7 @@ def plane(
 
 def defaults_without_levels(name: str) -> dict[str, Any]:
     """Options that switch off a class's Karras levels, so that another kind can be asked for."""
-    return {"use_karras_sigmas": False} if SCHEDULERS[name].get("use_karras_sigmas") else {}
+    return {"use_karras_sigmas": False} if SOLVERS[name].defaults.get("use_karras_sigmas") else {}
 
 
 # ---------------------------------------------------------------- which classes there are
@@ -133,13 +136,13 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     lacking = type("DPMSolverSDEScheduler", (), {"_backends": ["torch", "torchsde"]})
     monkeypatch.setattr(diffusers, "DPMSolverSDEScheduler", lacking)
     with pytest.raises(OptionError, match="pip install torchsde"):
-        make_scheduler(Sampler("dpm++-sde"), NoiseRange())
+        make_scheduler(Sampler("dpm++-sde"), NoiseLevels())
 
 
 def test_a_class_that_an_old_diffusers_lacks_is_named(monkeypatch):
     monkeypatch.setattr(diffusers, "TCDScheduler", None)
     with pytest.raises(OptionError, match="install a newer"):
-        make_scheduler(Sampler("tcd"), NoiseRange())
+        make_scheduler(Sampler("tcd"), NoiseLevels())
 
 
 # ---------------------------------------------------------------- right
@@ -310,7 +313,7 @@ def test_options_keep_the_target(variant):
 def test_steps_need_not_divide_the_timesteps_of_the_training(name, steps):
     """diffusers goes 1000 // steps timesteps further: with 750 steps it would stay in the noise."""
     sampler = sampler_of(name, steps)
-    levels = NoiseRange(schedule={"num_train_timesteps": 1000})
+    levels = NoiseLevels(prediction="epsilon", schedule={"num_train_timesteps": 1000})
     assert len(make_scheduler(sampler, levels).alphas_cumprod) == 1000
     out = sample(gaussian_denoiser, lambda s: noise(s, 100), sampler, levels)
     even = sample(gaussian_denoiser, lambda s: noise(s, 100), sampler)
@@ -338,20 +341,20 @@ def test_pure_noise_at_the_first_level_is_no_division_by_zero(name, prediction):
         return gaussian_denoiser(x, sigma)
 
     sampler = sampler_of(name, 50, options)
-    kept = make_scheduler(sampler, NoiseRange()).alphas_cumprod
+    kept = make_scheduler(sampler, NoiseLevels()).alphas_cumprod
     assert float(kept[-1]) == 0
     out = sample(listed, noise, sampler)
     assert np.isfinite(levels).all()
     assert levels[0] > 1e4
     assert float(out.mean()) == pytest.approx(MEAN, abs=0.02)
     with pytest.raises(OptionError, match=r"pure\s+noise.*'v_prediction'"):
-        make_scheduler(Sampler(name, 50, {**options, "prediction_type": "epsilon"}), NoiseRange())
+        make_scheduler(Sampler(name, 50, {**options, "prediction_type": "epsilon"}), NoiseLevels())
 
 
 def test_two_levels_of_one_timestep_do_not_shift_the_others():
     """diffusers begins at the second of two equal timesteps, and would leave a level out."""
     sampler = Sampler("dpm++-multistep", 1000, {"beta_schedule": "scaled_linear"})
-    scheduler = make_scheduler(sampler, NoiseRange())
+    scheduler = make_scheduler(sampler, NoiseLevels())
     assert int((scheduler.timesteps == scheduler.timesteps[0]).sum()) > 1
     levels = []
 
@@ -404,55 +407,13 @@ def test_samplers_keep_precision_and_device(name):
     assert elsewhere.device.type == "meta"
 
 
-def test_keyed_randn_leaves_other_functions_alone():
-    with KeyedRandn(lambda stream: torch.full((2,), float(stream))):
-        assert torch.randn((2,)).tolist() == [1.0, 1.0]
-        assert torch.randn(2).tolist() == [2.0, 2.0]
-        assert torch.zeros(2).tolist() == [0.0, 0.0]
-        assert torch.randn(size=(2,)).tolist() == [3.0, 3.0]
-        assert torch.randn_like(torch.zeros(2)).tolist() == [4.0, 4.0]
-        with pytest.raises(RuntimeError, match="shape"):
-            torch.randn((3,))
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: torch.rand(2),
-        lambda: torch.randint(5, (2,)),
-        lambda: torch.normal(torch.zeros(2), 1.0),
-        lambda: torch.zeros(2).normal_(),
-        lambda: torch.zeros(2).uniform_(),
-    ],
-)
-def test_draws_that_cannot_be_keyed_are_errors(draw):
-    with (
-        KeyedRandn(lambda stream: torch.zeros(2)),
-        pytest.raises(RuntimeError, match="cannot be keyed"),
-    ):
-        draw()
-
-
-def test_brownian_increments_belong_to_one_path():
-    source = KeyedRandn(lambda stream: noise(stream))
-    path = KeyedBrownian(source)
-    half = path(9.0, 4.0) * 5**0.5
-    whole = path(torch.tensor(9.0), torch.tensor(1.0)) * 8**0.5
-    rest = path(4.0, 1.0) * 3**0.5
-    torch.testing.assert_close(whole, half + rest, rtol=1e-5, atol=1e-5)
-    assert source.drawn == 2
-    for increment in (half / 5**0.5, whole / 8**0.5, rest / 3**0.5):
-        assert float(increment.std()) == pytest.approx(1, abs=0.02)
-    assert float((half * rest).mean()) == pytest.approx(0, abs=0.1)
-    torch.testing.assert_close(path(1.0, 0.0), noise(3), rtol=1e-5, atol=1e-5)
-    with pytest.raises(RuntimeError, match="went back"):
-        path(1.0, 20.0)
-
-
 def test_schedulers_are_fresh_for_every_call():
-    ours, theirs = make_scheduler(Sampler(), NoiseRange()), make_scheduler(Sampler(), NoiseRange())
+    ours, theirs = (
+        make_scheduler(Sampler(), NoiseLevels()),
+        make_scheduler(Sampler(), NoiseLevels()),
+    )
     assert ours is not theirs
-    assert float(ours.sigmas[0]) == pytest.approx(NoiseRange().sigma_max)
+    assert float(ours.sigmas[0]) == pytest.approx(NoiseLevels().sigma_max)
 
 
 # ---------------------------------------------------------------- models of discrete timesteps
@@ -476,7 +437,7 @@ def plain_loop(
 ) -> tuple[torch.Tensor, list[float]]:
     """What a script with diffusers would do, with the noise of `source`."""
     step = {key: value for key, value in options.items() if key == "eta"}
-    keywords = {**SCHEDULERS[name], **TRAINED, "prediction_type": "epsilon", **options}
+    keywords = {**SOLVERS[name].defaults, **TRAINED, "prediction_type": "epsilon", **options}
     keywords.pop("eta", None)
     scheduler = getattr(diffusers, name)(**keywords)
     scheduler.set_timesteps(steps)
@@ -521,12 +482,12 @@ def test_a_model_of_discrete_timesteps_is_sampled_as_diffusers_would(name, steps
         return network(inputs, label)
 
     def denoiser(x: torch.Tensor, sigma: float) -> torch.Tensor:
-        return denoise(call, x, sigma, prediction="epsilon", schedule=TRAINED)
+        return denoise(call, x, sigma, NoiseLevels(prediction="epsilon", schedule=TRAINED))
 
     def doubled(stream: int) -> torch.Tensor:
         return small(stream).double()
 
-    ours = sample(denoiser, doubled, sampler, NoiseRange(schedule=TRAINED))
+    ours = sample(denoiser, doubled, sampler, NoiseLevels(prediction="epsilon", schedule=TRAINED))
     given = {**options, "eta": 0.0} if name == "tcd" else options
     theirs, timesteps = plain_loop(sampler.name, steps, given, doubled)
     np.testing.assert_allclose(labels, timesteps, rtol=0, atol=1e-3)
@@ -542,9 +503,9 @@ def test_an_exponential_network_label_may_lie_between_two_timesteps():
         return network(inputs, label)
 
     def denoiser(x: torch.Tensor, sigma: float) -> torch.Tensor:
-        return denoise(call, x, sigma, prediction="epsilon", schedule=TRAINED)
+        return denoise(call, x, sigma, NoiseLevels(prediction="epsilon", schedule=TRAINED))
 
-    levels = NoiseRange(sigma_min=0.05, sigma_max=10.0, schedule=TRAINED)
+    levels = NoiseLevels(sigma_max=10.0, prediction="epsilon", schedule=TRAINED)
     assert torch.isfinite(sample(denoiser, small, Sampler(), levels)).all()
     assert labels == sorted(labels, reverse=True)
     assert any(abs(label - round(label)) > 0.1 for label in labels)
@@ -556,7 +517,7 @@ def test_an_exponential_network_label_may_lie_between_two_timesteps():
 def test_the_schedule_of_the_training_is_that_of_the_solver(name):
     trained = {"num_train_timesteps": 500, "beta_schedule": "sigmoid", "beta_end": 0.03}
     sampler = sampler_of(name, 20)
-    scheduler = make_scheduler(sampler, NoiseRange(schedule=trained))
+    scheduler = make_scheduler(sampler, NoiseLevels(prediction="v_prediction", schedule=trained))
     if "trained_betas" not in scheduler.config:
         assert name == "UnCLIPScheduler"
         return
@@ -564,7 +525,8 @@ def test_the_schedule_of_the_training_is_that_of_the_solver(name):
     torch.testing.assert_close(scheduler.alphas_cumprod.float(), expected, rtol=1e-4, atol=1e-6)
     assert scheduler.config.num_train_timesteps == 500
     own = make_scheduler(
-        Sampler(name, 20, {"beta_end": 0.01}), NoiseRange(schedule=trained)
+        Sampler(name, 20, {"beta_end": 0.01}),
+        NoiseLevels(prediction="v_prediction", schedule=trained),
     )  # the user's word counts more
     assert own.config.trained_betas is None
 
@@ -581,9 +543,14 @@ def test_models_trained_to_pure_noise_are_asked_at_their_last_timestep():
             return network(inputs, label)
 
         def denoiser(x: torch.Tensor, sigma: float, call: Any = call) -> torch.Tensor:
-            return denoise(call, x, sigma, prediction="v_prediction", schedule=trained)
+            return denoise(call, x, sigma, NoiseLevels(prediction="v_prediction", schedule=trained))
 
-        out = sample(denoiser, small, Sampler(name, 10), NoiseRange(schedule=trained))
+        out = sample(
+            denoiser,
+            small,
+            Sampler(name, 10),
+            NoiseLevels(prediction="v_prediction", schedule=trained),
+        )
         assert torch.isfinite(out).all(), name
         assert labels[0] == pytest.approx(999, abs=1e-3), name
 
@@ -637,22 +604,22 @@ def test_errors_name_the_cure():
     with pytest.raises(OptionError, match="steps=0"):
         as_sampler(Sampler("ddim"), 0)
     with pytest.raises(OptionError, match=r"beta_shedule.*beta_schedule"):
-        make_scheduler(Sampler("ddim", 5, {"beta_shedule": "linear"}), NoiseRange())
+        make_scheduler(Sampler("ddim", 5, {"beta_shedule": "linear"}), NoiseLevels())
     with pytest.raises(OptionError, match="name"):
         as_sampler({"eta": 1.0}, None)
     with pytest.raises(OptionError, match=r"distilled.*Take for example \w+Scheduler"):
         Sampler("lcm")
     with pytest.raises(OptionError, match=r"DDPMScheduler steps=2000: diffusers says"):
-        make_scheduler(Sampler("ddpm", 2000), NoiseRange())
+        make_scheduler(Sampler("ddpm", 2000), NoiseLevels())
     with pytest.raises(OptionError, match="diffusers says"):
-        make_scheduler(Sampler("lms", 5, {"beta_schedule": "sigmoid"}), NoiseRange())
+        make_scheduler(Sampler("lms", 5, {"beta_schedule": "sigmoid"}), NoiseLevels())
     with pytest.raises(OptionError, match="final_sigmas_type='sigma_min'"):
-        make_scheduler(Sampler("unipc", 5, {"predict_x0": False}), NoiseRange())
+        make_scheduler(Sampler("unipc", 5, {"predict_x0": False}), NoiseLevels())
     with pytest.raises(OptionError, match="half a divisor of num_train_timesteps=1000"):
         options = {"skip_prk_steps": False, "num_train_timesteps": 1000}
-        make_scheduler(Sampler("pndm", 8, options), NoiseRange())
+        make_scheduler(Sampler("pndm", 8, options), NoiseLevels())
     with pytest.raises(OptionError, match="eta"):  # of distilled networks
-        make_scheduler(Sampler("tcd", 5, {"eta": 0.3}), NoiseRange())
+        make_scheduler(Sampler("tcd", 5, {"eta": 0.3}), NoiseLevels())
     with pytest.raises(OptionError, match="use_flow_sigmas=True"):
         Sampler("deis", 5, {"prediction_type": "flow_prediction"})
     with pytest.raises(OptionError, match=r"prediction_type='sample'.*epsilon, v_prediction"):
@@ -679,7 +646,6 @@ def test_refused_for_too_little_variance(name, monkeypatch):
         pytest.skip(f"this diffusers has no {name}")
     monkeypatch.delitem(REFUSED, name)
     monkeypatch.setitem(SOLVERS, name, like)
-    monkeypatch.setitem(SCHEDULERS, name, dict(like.defaults))
     out = sample(gaussian_denoiser, noise, Sampler(name, 200))
     assert float(out.std()) < 0.8 * STD
 
@@ -745,6 +711,6 @@ def test_the_page_says_what_is_refused_and_why():
 def test_options_of_the_page_exist():
     """Each option of the table is one of a class that is named beside it."""
     for option, of, _ in rows("| option | of"):
-        names = [Sampler(name).name for name in re.findall(r"`([\w+-]+)`", of)] or [*SCHEDULERS]
+        names = [Sampler(name).name for name in re.findall(r"`([\w+-]+)`", of)] or [*SOLVERS]
         for key in re.findall(r"`(\w+)", option):
             assert any(takes(name, {key: None}) for name in names), (key, names)
