@@ -114,7 +114,7 @@ def test_every_class_of_diffusers_is_supported_or_refused(name):
     else:
         pytest.skip(
             f"{name} is new in diffusers {diffusers.__version__} and is refused: add it to"
-            " SOLVERS or REFUSED in xdeepr/solver_table.py"
+            " SOLVERS or REFUSED in xdeepr/sampling/diffusers_table.py"
         )
 
 
