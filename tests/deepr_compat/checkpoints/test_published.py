@@ -9,9 +9,10 @@ import xarray as xr
 from torch.nn import functional
 
 from tests.deepr_compat.checkpoints.folders import DDIM, UNET, unet, write_diffusion
-from xdeepr.deepr_compat.checkpoints import KNOWN, from_deepr
-from xdeepr.deepr_compat.checkpoints.known import MEDITERRANEAN
-from xdeepr.deepr_compat.checkpoints.places import find_place
+from xdeepr.deepr_compat.checkpoints import from_deepr
+from xdeepr.deepr_compat.checkpoints.description import Description
+from xdeepr.deepr_compat.checkpoints.domains import training_grids
+from xdeepr.deepr_compat.checkpoints.published import MEDITERRANEAN, PUBLISHED, Facts
 from xdeepr.errors import CheckpointError, GridError, OptionError
 from xdeepr.models.hub_answers import RENAMED
 
@@ -51,16 +52,14 @@ def folder(network, tmp_path):
 
 
 def test_the_grids_as_deepr_selected_them():
-    place = find_place(
-        (160, 240), lr_grid=None, hr_grid=None, factor=None, domain=MEDITERRANEAN, lr_shape=(44, 60)
-    )
-    assert place.factor == 5
-    assert place.margin == (30, 30, 30, 30)
-    assert place.shift == (2, 0)
+    grids = training_grids(Description("", Facts(MEDITERRANEAN)), (160, 240), lr_shape=(44, 60))
+    assert grids.factor == 5
+    assert grids.margin == (30, 30, 30, 30)
+    assert grids.shift == (2, 0)
     lr = mediterranean()
-    np.testing.assert_array_equal(place.lr.y.known(), lr.latitude.values[::-1])
-    np.testing.assert_array_equal(place.lr.x.known(), lr.longitude.values)
-    y, x = place.coordinates().values()
+    np.testing.assert_array_equal(grids.lr.y.known(), lr.latitude.values[::-1])
+    np.testing.assert_array_equal(grids.lr.x.known(), lr.longitude.values)
+    y, x = grids.coordinates().values()
     np.testing.assert_allclose([y[0], y[-1], x[0], x[-1]], [37, 44.95, -6.85, 5.1], atol=1e-9)
     assert (y.size, x.size) == (160, 240)
 
@@ -105,9 +104,9 @@ def test_the_network_sees_what_deepr_showed_it(folder, monkeypatch):
     assert labels.tolist() == [12]
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_what_is_known(name):
-    facts = KNOWN[name]
+    facts = PUBLISHED[name]
     assert facts.domain is MEDITERRANEAN
     assert dict(facts.predictors) == {"t2m": facts.predictors["t2m"]}
     assert facts.predictors["t2m"]["units"] == "K"
@@ -117,8 +116,8 @@ def test_what_is_known(name):
 
 
 def test_renamed_models_are_known():
-    assert set(RENAMED.values()) <= set(KNOWN)
-    assert not set(RENAMED) & set(KNOWN)
+    assert set(RENAMED.values()) <= set(PUBLISHED)
+    assert not set(RENAMED) & set(PUBLISHED)
 
 
 def test_the_user_knows_better_than_the_table(folder):

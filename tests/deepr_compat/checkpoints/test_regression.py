@@ -290,8 +290,11 @@ def test_another_domain_than_that_of_the_training(folder, lr):
         ({"input_shape": [12]}, "input_shape"),
         ({"input_shape": [11, 16]}, "four sides"),
         ({"upscale": "many"}, "upscale is .many., where a whole number is due"),
-        ({"upblock_channels": [10**4, 10**4]}, "more than 900,000,000 numbers"),
-        ({"upblock_channels": [10**9, 1]}, "larger than any network's"),
+        (
+            {"upblock_channels": [10**4, 10**4]},
+            r"bin has .*config\.json is of a larger network",
+        ),
+        ({"upblock_channels": [10**9, 1]}, "above any network's"),
         ({"upblock_channels": [1] * 100}, "100 entries"),
         ({"upblock_channels": [7, 4]}, "the tensor 'cnns.0.conv1.weight' has the shape"),
         ({"num_channels": 2}, "channels|shape"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from xdeepr._version import __version__
-from xdeepr.deepr_compat.checkpoints.given import Given
+from xdeepr.deepr_compat.checkpoints.description import Description
+from xdeepr.deepr_compat.checkpoints.domains import TrainingGrids
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
-from xdeepr.deepr_compat.checkpoints.places import Place, Shape
 from xdeepr.deepr_compat.checkpoints.scales import Scale, read_scale
 from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
@@ -22,53 +22,33 @@ def make_card(
     name: str,
     kind: Kind,
     *,
-    place: Place,
-    given: Given,
+    grids: TrainingGrids,
+    given: Description,
     predictors: tuple[Quantity, ...],
     network: Mapping[str, Any],
     normalization: Mapping[str, Affine],
     **fields: Any,
 ) -> Card:
-    """Return the card of a model of DeepR.
-
-    Parameters
-    ----------
-    name : str
-        Name of the model.
-    kind : {"regression", "diffusion"}
-        What it does.
-    place : Place
-        Where it was trained.
-    given : Given
-        What is known of it.
-    predictors : tuple of Quantity
-        Predictors, which are the predictands too.
-    network : mapping
-        Name and configuration.
-    normalization : mapping
-        As in :class:`~xdeepr.models.card.Card`.
-    **fields : Any
-        Further fields of the card.
-    """
+    """Return the card of a model of DeepR; `fields` are further ones of the card."""
     import torch
 
     # a card that knows no shift would put the output of a model that has one at the wrong place
-    shift = {"shift": place.shift} if any(place.shift) else {}
+    shift = {"shift": grids.shift} if any(grids.shift) else {}
     return Card(
         name=name,
         kind=kind,
         predictors=predictors,
         predictands=predictors,
         base=tuple(range(len(predictors))),
-        factor=place.factor,
-        margin=place.margin,
-        grid_kind=place.lr.kind,
-        resolution=(place.lr.y.step, place.lr.x.step),
-        tile=place.hr.shape,
+        factor=grids.factor,
+        margin=grids.margin,
+        grid_kind=grids.lr.kind,
+        resolution=(grids.lr.y.step, grids.lr.x.step),
+        tile=grids.hr.shape,
         network=network,
         normalization=normalization,
         training={
-            "domain": place.text(),
+            "domain": grids.text(),
             "source": given.where,
             **given.facts.training,
         },
@@ -77,44 +57,27 @@ def make_card(
     )
 
 
-def find_scale(given: Given, layout: Layout, *, lr_shape: Shape, hr_shape: Shape) -> Scale:
-    """Return the means and deviations of the training.
-
-    Parameters
-    ----------
-    given : Given
-        What the user gave goes first.
-    layout : Layout
-        May have the file.
-    lr_shape, hr_shape : tuple of int
-        Sizes of the domains.
+def find_scale(
+    given: Description, layout: Layout, predictors: tuple[Quantity, ...], grids: TrainingGrids
+) -> Scale:
+    """Return the means and deviations of the training: those given, else the folder's.
 
     Raises
     ------
     CheckpointError
-        If there are none, or they are damaged.
+        If there are none, or they are damaged, or the network has several predictors.
     """
+    if len(predictors) != 1:
+        raise CheckpointError(
+            "a training_scale.json is for one predictor and one predictand, but the network has"
+            f" {len(predictors)}: DeepR wrote no scale for several; give normalization='none' and"
+            " normalize the data yourself, if that is how it was trained."
+        )
     source = given.scale if given.scale is not None else layout.scale
     if source is None:
         given.require("scale")
     assert source is not None  # `require` has raised
-    return read_scale(source, lr_shape=lr_shape, hr_shape=hr_shape)
-
-
-def single(predictors: Sequence[Quantity], what: str) -> None:
-    """Refuse several predictors where DeepR's files speak of one.
-
-    Raises
-    ------
-    CheckpointError
-        If there are several.
-    """
-    if len(predictors) != 1:
-        raise CheckpointError(
-            f"{what} is for one predictor and one predictand, but the network has"
-            f" {len(predictors)}: DeepR wrote no scale for several; give normalization='none' and"
-            " normalize the data yourself, if that is how it was trained."
-        )
+    return read_scale(source, lr_shape=grids.lr.shape, hr_shape=grids.hr.shape)
 
 
 def unscaled(channels: int) -> Affine:

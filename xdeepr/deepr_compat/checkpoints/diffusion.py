@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
-from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, single, unscaled
-from xdeepr.deepr_compat.checkpoints.given import Given
+from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, unscaled
+from xdeepr.deepr_compat.checkpoints.description import Description
+from xdeepr.deepr_compat.checkpoints.domains import TrainingGrids, training_grids
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
-from xdeepr.deepr_compat.checkpoints.places import Place, find_place
-from xdeepr.deepr_compat.checkpoints.reading import check_size, load_weights, unet_name
+from xdeepr.deepr_compat.checkpoints.weights import build, unet_name
 from xdeepr.deepr_compat.schedulers import read_diffusion
 from xdeepr.deepr_compat.untrusted import Section, validated
 from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card_checks import MOST_CELLS
-from xdeepr.networks.bounded import bounded
 from xdeepr.networks.published_unet import PublishedUNet
 from xdeepr.normalization import Affine
 
@@ -36,67 +34,7 @@ Channels = Annotated[int, Field(strict=True, ge=1, le=256)]
 Width = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
-def diffusion_model(layout: Layout, base: Layout | None, given: Given, name: str) -> Downscaler:
-    """Return a diffusion model.
-
-    Parameters
-    ----------
-    layout : Layout
-        Its files.
-    base : Layout, optional
-        The files of the network whose output it was conditioned on.
-    given : Given
-        What the files do not say.
-    name : str
-        Name of the model.
-
-    Returns
-    -------
-    Downscaler
-
-    Raises
-    ------
-    CheckpointError, OptionError, GridError
-        As :func:`xdeepr.deepr_compat.checkpoints.from_deepr`.
-    """
-    from xdeepr.models.downscaler import Downscaler
-
-    config = checked_config(layout)
-    size = config["sample_size"]
-    hr_shape = (size, size) if isinstance(size, int) else tuple(size)
-    _require(layout, given, config)
-    predictors = given.quantities(_conditions(config, layout.file))
-    place = find_place(
-        hr_shape,
-        lr_grid=given.lr_grid,
-        hr_grid=given.hr_grid,
-        factor=given.factor,
-        domain=given.facts.domain,
-    )
-    scheduler = given.scheduler if given.scheduler is not None else layout.scheduler
-    assert scheduler is not None  # `_require` has looked
-    hour = given.value("hour") or "none"
-    time_features = {} if hour == "none" else {"hour": hour}
-    card_config = {**config, "time_labels": time_features}
-    parts = {} if base is None else {"base": _base_model(base, layout, given, name)}
-    card = make_card(
-        name,
-        "diffusion",
-        place=place,
-        given=given,
-        predictors=predictors,
-        network={"name": "published-unet", "config": card_config},
-        normalization=_normalization(layout, given, predictors, place, with_base=bool(parts)),
-        diffusion=read_diffusion(scheduler),
-        target=given.value("target"),
-        channels=("base",) if parts else ("predictors",),
-        time_features=time_features,
-    )
-    network = _network(card_config, layout)
-    return Downscaler(card, network, covariate_arrays=_coordinates(place), parts=parts)
-
-
-class _Config(BaseModel):
+class UNetConfig(BaseModel):
     """Sizes of a ``UNet2DModel``; its other keywords are diffusers' business."""
 
     sample_size: Size
@@ -105,33 +43,70 @@ class _Config(BaseModel):
     block_out_channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
     layers_per_block: Annotated[int, Field(strict=True, ge=1, le=16)] = 2
     num_class_embeds: Width | None = None
+    class_embed_type: str | None = None
 
 
-def checked_config(layout: Layout) -> dict[str, Any]:
-    """Return the keywords of the ``UNet2DModel``, checked.
+def diffusion_model(
+    layout: Layout, base: Layout | None, given: Description, name: str
+) -> Downscaler:
+    """Return a diffusion model; `base` is the network whose output it was conditioned on.
 
     Raises
     ------
-    CheckpointError
-        For an unknown key, a missing one, or an absurd size.
+    CheckpointError, OptionError, GridError
+        As :func:`xdeepr.from_deepr`.
     """
+    from xdeepr.models.downscaler import Downscaler
+
+    keywords = {k: v for k, v in layout.config.items() if not k.startswith("_")}
+    config = _checked(keywords, layout)
+    _require(layout, given, config)
+    predictors = given.quantities(config.out_channels)
+    grids = training_grids(given, config.sample_size, factor=given.factor)
+    hour = given.value("hour") or "none"
+    time_features = {} if hour == "none" else {"hour": hour}
+    card_config = {**keywords, "time_labels": time_features}
+    parts = {} if base is None else {"base": _base_model(base, layout, given, name)}
+    card = make_card(
+        name,
+        "diffusion",
+        grids=grids,
+        given=given,
+        predictors=predictors,
+        network={"name": "published-unet", "config": card_config},
+        normalization=_normalization(layout, given, predictors, grids, with_base=bool(parts)),
+        diffusion=read_diffusion(given.scheduler or layout.scheduler or {}),
+        target=given.value("target"),
+        channels=("base",) if parts else ("predictors",),
+        time_features=time_features,
+    )
+    network = build(lambda: PublishedUNet(**card_config), layout, rename=unet_name)
+    blank = np.zeros((0, *grids.hr.shape), dtype=np.float32)  # there are no covariates
+    arrays = {"values": blank, **grids.coordinates()}
+    return Downscaler(card, network, covariate_arrays=arrays, parts=parts)
+
+
+def _checked(keywords: dict[str, Any], layout: Layout) -> UNetConfig:
+    """Return the sizes of the U-Net, once no key is unknown and no number absurd."""
     from diffusers import UNet2DModel
 
-    config = {k: v for k, v in layout.config.items() if not k.startswith("_")}
-    others: dict[str, Any] = {
-        key: (Any, None)
-        for key in inspect.signature(UNet2DModel.__init__).parameters
-        if key not in ("self", *_Config.model_fields)
-    }
-    known = create_model("UNet2DModel", __base__=(_Config, Section), **others)
-    validated(known, config, layout.file)
+    known = set(inspect.signature(UNet2DModel.__init__).parameters) - {"self"}
+    others: dict[str, Any] = {key: (Any, None) for key in known - set(UNetConfig.model_fields)}
+    kind: Any = create_model("UNet2DModel", __base__=(UNetConfig, Section), **others)
+    config: UNetConfig = validated(kind, keywords, layout.file)
+    if config.in_channels != 2 * config.out_channels:
+        raise CheckpointError(
+            f"{layout.file}: in_channels is {config.in_channels} and out_channels is"
+            f" {config.out_channels}: DeepR's diffusion models see each noisy field beside its"
+            " coarse version, and nothing else, so there must be twice as many inputs."
+        )
     return config
 
 
-def _require(layout: Layout, given: Given, config: dict[str, Any]) -> None:
+def _require(layout: Layout, given: Description, config: UNetConfig) -> None:
     """Ask for everything that is missing at once."""
     names = ["lr_grid", "factor", "predictors", "target", "normalization"]
-    if config.get("num_class_embeds") or config.get("class_embed_type"):
+    if config.num_class_embeds or config.class_embed_type:
         names.append("hour")
     if layout.scheduler is None:
         names.append("scheduler")
@@ -140,19 +115,7 @@ def _require(layout: Layout, given: Given, config: dict[str, Any]) -> None:
     given.require(*names)
 
 
-def _conditions(config: dict[str, Any], file: Path) -> int:
-    """Return the number of condition channels, one for each predictand."""
-    inputs, outputs = config["in_channels"], config["out_channels"]
-    if inputs != 2 * outputs:
-        raise CheckpointError(
-            f"{file}: in_channels is {inputs} and out_channels is {outputs}: DeepR's diffusion"
-            " models see each noisy field beside its coarse version, and nothing else, so there"
-            " must be twice as many inputs."
-        )
-    return int(outputs)
-
-
-def _base_model(base: Layout, layout: Layout, given: Given, name: str) -> Downscaler:
+def _base_model(base: Layout, layout: Layout, given: Description, name: str) -> Downscaler:
     """Return the network whose output takes the place of the interpolated predictors."""
     from xdeepr.deepr_compat.checkpoints.regression import regression_model
 
@@ -162,31 +125,27 @@ def _base_model(base: Layout, layout: Layout, given: Given, name: str) -> Downsc
             " normalization='instance' is not read: its numbers were made with the mean and"
             " deviation of this output. xdeepr reads 'scale' and 'none' here."
         )
-    found = base if base.scale is not None else replace(base, scale=layout.scale)
-    return regression_model(found, given, f"{name}-base")
+    scaled = base if base.scale is not None else replace(base, scale=layout.scale)
+    return regression_model(scaled, given, f"{name}-base")
 
 
 def _normalization(
     layout: Layout,
-    given: Given,
+    given: Description,
     predictors: tuple[Quantity, ...],
-    place: Place,
+    grids: TrainingGrids,
     *,
     with_base: bool,
 ) -> dict[str, Affine]:
     """Return how the numbers were made that the network sees and draws."""
     count, scaling = len(predictors), given.value("normalization")
     if scaling == "instance":
-        return {
-            "predictors": Affine.instance(count),
-            "target": Affine.instance(count),
-            "covariates": unscaled(0),
-        }
+        whole = {role: Affine.instance(count) for role in ("predictors", "target")}
+        return {**whole, "covariates": unscaled(0)}
     if scaling == "none":
-        found = {"predictors": unscaled(count), "target": unscaled(count)}
-        return {**found, "base": unscaled(count), "covariates": unscaled(0)}
-    single(predictors, "normalization='scale'")
-    scale = find_scale(given, layout, lr_shape=place.lr.shape, hr_shape=place.hr.shape)
+        plain = {role: unscaled(count) for role in ("predictors", "target", "base")}
+        return {**plain, "covariates": unscaled(0)}
+    scale = find_scale(given, layout, predictors, grids)
     target = scale.label
     if given.value("target") == "residual":
         if not with_base:
@@ -202,30 +161,3 @@ def _normalization(
         "target": target,
         "covariates": unscaled(0),
     }
-
-
-def _network(config: dict[str, Any], layout: Layout) -> PublishedUNet:
-    """Return the network with its weights."""
-    try:
-        # an absurd configuration costs no memory, and little time
-        size = layout.weights.stat().st_size
-        with torch.device("meta"), bounded(tensors=size // 32, numbers=size // 2):
-            check_size(layout.weights, PublishedUNet(**config).state_dict())
-        network = PublishedUNet(**config)
-    except CheckpointError:
-        raise
-    except Exception as error:  # diffusers refuses configurations with errors of many kinds
-        raise CheckpointError(
-            f"{layout.file}: diffusers cannot build a UNet2DModel from it ({error}): the file is"
-            " damaged, or needs another version of diffusers."
-        ) from None
-    load_weights(network, layout.weights, rename=unet_name)
-    return network
-
-
-def _coordinates(place: Place) -> dict[str, Any]:
-    """Return what a checkpoint keeps of the domain; there are no covariates."""
-    import numpy as np
-
-    blank = np.zeros((0, *place.hr.shape), dtype=np.float32)
-    return {"values": blank, **place.coordinates()}

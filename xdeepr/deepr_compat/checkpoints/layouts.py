@@ -81,12 +81,7 @@ def is_legacy(folder: Path) -> bool:
 
 
 def find_layout(folder: Path) -> Layout:
-    """Return the files of a checkpoint of DeepR.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        A local folder.
+    """Return the files of a checkpoint of DeepR in a local folder.
 
     Raises
     ------
@@ -119,7 +114,7 @@ def _model(folder: Path, *, scale: Path | None, scheduler: Path | None) -> Layou
 
 
 def _kind(config: Mapping[str, Any], file: Path) -> Kind:
-    """Tell the networks apart by what they call themselves."""
+    """Return which network a configuration is of, by the name that it gives itself."""
     model_type, name = config.get("model_type"), config.get("_class_name")
     if name == "UNet2DModel":
         return "diffusion"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from xdeepr.deepr_compat.checkpoints.given import Given, Predictors, Target
-from xdeepr.deepr_compat.checkpoints.known import Hour, Scaling, facts_of
-from xdeepr.deepr_compat.checkpoints.layouts import Layout, find_layout
+from xdeepr.deepr_compat.checkpoints.description import Description, Predictors, Source
+from xdeepr.deepr_compat.checkpoints.layouts import find_layout
+from xdeepr.deepr_compat.checkpoints.published import PUBLISHED, Facts, Hour, Scaling, Target
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.models.stored_arrays import CARD
 
@@ -31,8 +30,8 @@ def from_deepr(
     hour: Hour | None = None,
     target: Target | None = None,
     normalization: Scaling | None = None,
-    scale: str | os.PathLike[str] | Mapping[str, Any] | None = None,
-    scheduler: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    scale: Source | None = None,
+    scheduler: Source | None = None,
     base_model: str | os.PathLike[str] | None = None,
     name: str | None = None,
     revision: str | None = None,
@@ -65,7 +64,7 @@ def from_deepr(
         Static HR fields, for networks that were trained with some, in their order. They go into
         the network as they are, as in DeepR.
     hour : {"none", "class", "timestep", "positional"}, optional
-        How a diffusion model is told of the hour of the day (UTC).
+        Embedding of the hour of the day (UTC) in a diffusion model.
     target : {"field", "residual"}, optional
         Whether a diffusion model draws the HR field, or what it adds to the condition.
     normalization : {"instance", "scale", "none"}, optional
@@ -105,8 +104,7 @@ def from_deepr(
 
     Examples
     --------
-    >>> from xdeepr.deepr_compat.checkpoints import from_deepr
-    >>> model = from_deepr("predictia/convswin2sr_mediterranean")  # doctest: +SKIP
+    >>> model = xdeepr.from_deepr("predictia/convswin2sr_mediterranean")  # doctest: +SKIP
     """
     folder, repo_id = _locate(
         source, revision=revision, token=token, cache_dir=cache_dir, only_local=local_files_only
@@ -117,9 +115,9 @@ def from_deepr(
             f"{source} is a checkpoint of xdeepr itself: use xdeepr.load(...) or"
             " xdeepr.models.hub.from_hub(...)."
         )
-    given = Given(
+    given = Description(
         where=known_as or str(folder),
-        facts=facts_of(known_as),
+        facts=PUBLISHED.get(known_as or "", Facts()),
         lr_grid=lr_grid,
         hr_grid=hr_grid,
         factor=factor,
@@ -132,13 +130,8 @@ def from_deepr(
         scheduler=scheduler,
     )
     layout = find_layout(folder)
-    called = name or (known_as or folder.resolve().name).rsplit("/", 1)[-1]
+    name = name or (known_as or folder.resolve().name).rsplit("/", 1)[-1]
     base = find_layout(Path(base_model)) if base_model is not None else layout.base
-    return _assemble(layout, base, given, called)
-
-
-def _assemble(layout: Layout, base: Layout | None, given: Given, name: str) -> Downscaler:
-    """Return the model of a layout."""
     if layout.kind == "diffusion":
         from xdeepr.deepr_compat.checkpoints.diffusion import diffusion_model
 

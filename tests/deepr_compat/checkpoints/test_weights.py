@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tests.deepr_compat.checkpoints.folders import roughen, write_weights
-from xdeepr.deepr_compat.checkpoints.reading import check_size, load_weights, unet_name
+from xdeepr.deepr_compat.checkpoints.weights import check_size, load_weights, unet_name
 from xdeepr.errors import CheckpointError
 
 

@@ -1,4 +1,4 @@
-"""Where a model of DeepR was trained: its grids, and how it took them to lie on each other."""
+"""Where a model of DeepR was trained: its grids, and how DeepR laid them on each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from xdeepr.deepr_compat.checkpoints.known import Domain, Span
+from xdeepr.deepr_compat.checkpoints.description import Description
+from xdeepr.deepr_compat.checkpoints.published import Span
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids import Grid, Margin, grid_of, relate
 
@@ -15,8 +16,8 @@ Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a model was trained.
+class TrainingGrids:
+    """The grids of the training, and the place of the one in the other.
 
     Parameters
     ----------
@@ -52,29 +53,23 @@ class Place:
         )
 
 
-def find_place(
+def training_grids(
+    given: Description,
     hr_shape: Shape,
     *,
-    lr_grid: xr.Dataset | xr.DataArray | None,
-    hr_grid: xr.Dataset | xr.DataArray | None,
-    factor: int | None,
-    domain: Domain | None,
+    factor: int | None = None,
     lr_shape: Shape | None = None,
-) -> Place:
+) -> TrainingGrids:
     """Return where a model was trained.
 
     Parameters
     ----------
-    hr_shape : tuple of int
-        Size of the HR fields, from the configuration.
-    lr_grid, hr_grid : xarray object, optional
-        Anything on the grids of the training.
+    given : Description
+        With the grids of the user or those published.
+    hr_shape, lr_shape : tuple of int
+        Size of the fields, as far as the configuration has it.
     factor : int, optional
-        HR cells in an LR cell; needed where there is no `hr_grid`.
-    domain : Domain, optional
-        What is known, used where the user says nothing.
-    lr_shape : tuple of int, optional
-        Size of the LR fields, if the configuration has it.
+        HR cells in an LR cell; needed where there is no HR grid.
 
     Raises
     ------
@@ -83,6 +78,7 @@ def find_place(
     GridError
         If the grids do not suit the configuration or each other.
     """
+    lr_grid, hr_grid, domain = given.lr_grid, given.hr_grid, given.facts.domain
     if lr_grid is None:
         assert domain is not None  # the caller has asked for what is missing
         lr_grid, hr_grid = _empty(domain.lr), _empty(domain.hr)
@@ -92,19 +88,19 @@ def find_place(
     nested: Margin | None = None
     if hr is not None:
         _check_shape("hr_grid", hr.shape, hr_shape)
-        found, nested = relate(lr, hr)
-        if factor not in (None, found):
+        measured, nested = relate(lr, hr)
+        if factor not in (None, measured):
             raise OptionError(
-                f"factor={factor}: an LR cell of lr_grid holds {found} cells of hr_grid along each"
-                " axis. Give the grids that the model was trained on, or leave factor out."
+                f"factor={factor}: an LR cell of lr_grid holds {measured} cells of hr_grid along"
+                " each axis. Give the grids that the model was trained on, or leave factor out."
             )
-        factor = found
+        factor = measured
     assert factor is not None  # the caller has asked for what is missing
     cut = [_cut(n * factor, m) for n, m in zip(lr.shape, hr_shape, strict=True)]
     margin = (cut[0], cut[0], cut[1], cut[1])
     if hr is None or nested is None:
-        return Place(factor, margin, (0, 0), lr, lr.refine(factor).crop(margin))
-    return Place(factor, margin, (nested[0] - cut[0], nested[2] - cut[1]), lr, hr)
+        return TrainingGrids(factor, margin, (0, 0), lr, lr.refine(factor).crop(margin))
+    return TrainingGrids(factor, margin, (nested[0] - cut[0], nested[2] - cut[1]), lr, hr)
 
 
 def _cut(fine: int, kept: int) -> int:
@@ -119,10 +115,10 @@ def _cut(fine: int, kept: int) -> int:
     return cut
 
 
-def _check_shape(what: str, found: Shape, wanted: Shape | None) -> None:
-    if wanted is not None and found != wanted:
+def _check_shape(option: str, shape: Shape, wanted: Shape | None) -> None:
+    if wanted is not None and shape != wanted:
         raise GridError(
-            f"{what} has {found[0]} × {found[1]} cells, the model was trained on {wanted[0]} ×"
+            f"{option} has {shape[0]} × {shape[1]} cells, the model was trained on {wanted[0]} ×"
             f" {wanted[1]}: give an object on exactly the domain of the training."
         )
 

@@ -6,20 +6,24 @@ does more than rebuild tensors, before it is run.
 
 from __future__ import annotations
 
+import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
+import torch
+from torch import nn
+
+from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.untrusted import AGAIN
 from xdeepr.errors import CheckpointError
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+from xdeepr.networks.bounded import TooLargeError, bounded
 
 Shape = tuple[int, ...]
+Rename = Callable[[str], str]
+Network = TypeVar("Network", bound=nn.Module)
 
 SLACK = 2**26
 """Bytes that a file may have beyond the numbers in it: names, alignment, buffers."""
@@ -31,19 +35,45 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 _OLD_NAME = re.compile(r"(.*attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 
 
-def load_weights(
-    network: nn.Module, file: Path, *, rename: Callable[[str], str] = lambda name: name
-) -> None:
-    """Put the weights of a file into a network; either all of them or none.
+def build(
+    make: Callable[[], Network], layout: Layout, *, rename: Rename = lambda name: name
+) -> Network:
+    """Return a network with the weights of a folder, if these can be its weights.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Has the architecture that the file belongs to.
-    file : pathlib.Path
-        Safetensors, or a pickle of tensors by name.
-    rename : callable, optional
-        From the name in the file to the name in the network.
+    An absurd configuration costs no memory and little time: a number takes two bytes at least,
+    and a tensor its name and place beside them.
+
+    Raises
+    ------
+    CheckpointError
+        If the network cannot be built, or as :func:`load_weights`.
+    """
+    size = layout.weights.stat().st_size
+    try:
+        with bounded(tensors=size // 32, numbers=size // 2):
+            with torch.device("meta"):
+                check_size(layout.weights, make().state_dict())
+            network = make()
+    except (CheckpointError, ModuleNotFoundError):  # a missing library is no damage
+        raise
+    except TooLargeError as error:
+        raise CheckpointError(
+            f"{layout.weights} has {size:,} bytes, but {layout.file.name} is of a larger network"
+            f" ({error}): the file is cut short, or belongs to another config.json; {AGAIN}."
+        ) from None
+    except Exception as error:  # libraries refuse configurations with errors of many kinds
+        raise CheckpointError(
+            f"{layout.file}: the network cannot be built from it ({error}): the file is damaged, or"
+            f" needs another version of diffusers or transformers; {AGAIN}."
+        ) from None
+    load_weights(network, layout.weights, rename=rename)
+    return network
+
+
+def load_weights(network: nn.Module, file: Path, *, rename: Rename = lambda name: name) -> None:
+    """Put the weights of a file into a network of its architecture; all of them or none.
+
+    `rename` leads from a name in the file to the name in the network.
 
     Raises
     ------
@@ -68,14 +98,9 @@ def load_weights(
 
 
 def unet_name(name: str) -> str:
-    """Return the name of a tensor of a ``UNet2DModel`` in :class:`PublishedUNet`.
+    """Return the name of a tensor of a ``UNet2DModel`` in the published U-Net.
 
     Attention layers were named otherwise before diffusers 0.17.
-
-    Parameters
-    ----------
-    name : str
-        Name in the file.
     """
     old = _OLD_NAME.fullmatch(name)
     if old:
@@ -84,14 +109,7 @@ def unet_name(name: str) -> str:
 
 
 def check_size(file: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Refuse a file that cannot hold these tensors, before any of it is read.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-        Weights.
-    state : mapping of str to torch.Tensor
-        Tensors of the network; those of the meta device will do.
+    """Refuse a file that cannot hold these tensors, which may be on the meta device.
 
     Raises
     ------
@@ -108,7 +126,7 @@ def check_size(file: Path, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def _safetensors(
-    file: Path, wanted: Mapping[str, Shape], rename: Callable[[str], str]
+    file: Path, wanted: Mapping[str, Shape], rename: Rename
 ) -> dict[str, torch.Tensor]:
     """Return the tensors of a safetensors file, of which only the header is read at first."""
     from safetensors import SafetensorError, safe_open
@@ -127,10 +145,6 @@ def _safetensors(
 
 def _pickle(file: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a pickle, of which nothing is run."""
-    import pickle
-
-    import torch
-
     _refuse_compression(file)
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
@@ -154,8 +168,6 @@ def _pickle(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _is_named_tensor(item: tuple[Any, Any]) -> bool:
-    import torch
-
     name, value = item
     return isinstance(name, str) and isinstance(value, torch.Tensor) and not value.is_sparse
 

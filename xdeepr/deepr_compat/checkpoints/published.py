@@ -1,4 +1,4 @@
-"""What is known of DeepR's published models and does not stand in their folders.
+"""DeepR's published models: what does not stand in their folders.
 
 Sources: the configurations and training logs in the repositories of the Hub, their model cards,
 and the code and documentation of ECMWFCode4Earth/DeepR.
@@ -7,26 +7,27 @@ and the code and documentation of ECMWFCode4Earth/DeepR.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 Hour = Literal["none", "class", "timestep", "positional"]
-"""How a diffusion model is told of the hour of the day (UTC)."""
+"""Embedding of the hour of the day (UTC) in a diffusion model."""
 
 Scaling = Literal["instance", "scale", "none"]
 """How the numbers a network sees are made: each field by its own mean and deviation; by a
 ``training_scale.json``; not at all."""
 
-_T2M = MappingProxyType(
-    {
-        "units": "K",
-        "standard_name": "air_temperature",
-        "long_name": "2 metre temperature",
-    }
-)
+Target = Literal["field", "residual"]
+"""What a diffusion model draws: the HR field, or what it adds to the condition."""
+
+_T2M = {
+    "units": "K",
+    "standard_name": "air_temperature",
+    "long_name": "2 metre temperature",
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ MEDITERRANEAN = Domain(
 
 @dataclass(frozen=True)
 class Facts:
-    """What a folder does not say. None stands for what is not known.
+    """What a folder does not say; None stands for what nobody published.
 
     Parameters
     ----------
@@ -93,43 +94,25 @@ class Facts:
     normalization : {"instance", "scale", "none"}, optional
         How the numbers that the network sees were made.
     training : mapping
-        Goes into the card: ``period`` and ``data``.
+        Goes into the card: ``years`` and ``data``.
     """
 
     domain: Domain | None = None
     predictors: Mapping[str, Mapping[str, Any]] | None = None
     hour: Hour | None = None
-    target: Literal["field", "residual"] | None = None
+    target: Target | None = None
     normalization: Scaling | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
 _DATA = {"data": "predictors ERA5, labels CERRA (0.05°), 3-hourly, Copernicus Climate Data Store"}
+_CONVOLUTIONAL = Facts(MEDITERRANEAN, {"t2m": _T2M}, normalization="scale", training=_DATA)
+_DIFFUSION = Facts(MEDITERRANEAN, {"t2m": _T2M}, "class", "field", "instance", _DATA)
+_YEARS = {"years": "1981 to 2013, validation 2014 to 2017"}
 
-_CONVOLUTIONAL = Facts(
-    domain=MEDITERRANEAN,
-    predictors=MappingProxyType({"t2m": _T2M}),
-    normalization="scale",
-    training=_DATA,
-)
-
-_DIFFUSION = Facts(
-    domain=MEDITERRANEAN,
-    predictors=MappingProxyType({"t2m": _T2M}),
-    hour="class",
-    target="field",
-    normalization="instance",
-    training=_DATA,
-)
-
-KNOWN: Mapping[str, Facts] = MappingProxyType(
+PUBLISHED: Mapping[str, Facts] = MappingProxyType(
     {
-        "predictia/convswin2sr_mediterranean": Facts(
-            domain=MEDITERRANEAN,
-            predictors=MappingProxyType({"t2m": _T2M}),
-            normalization="scale",
-            training={**_DATA, "years": "1981 to 2013, validation 2014 to 2017"},
-        ),
+        "predictia/convswin2sr_mediterranean": replace(_CONVOLUTIONAL, training=_DATA | _YEARS),
         "predictia/europe_reanalysis_downscaler_convswin2sr": _CONVOLUTIONAL,
         "predictia/europe_reanalysis_downscaler_convswin2sr_orog-high": _CONVOLUTIONAL,
         "predictia/europe_reanalysis_downscaler_convbaseline": _CONVOLUTIONAL,
@@ -137,15 +120,4 @@ KNOWN: Mapping[str, Facts] = MappingProxyType(
         "jpxkqx/ddpm_mediterranean_reanalysis_tas": _DIFFUSION,
     }
 )
-"""Repository on the Hub -> what is known of it."""
-
-
-def facts_of(repo_id: str | None) -> Facts:
-    """Return what is known of a repository.
-
-    Parameters
-    ----------
-    repo_id : str, optional
-        Its id on the Hub; None for a folder from elsewhere.
-    """
-    return KNOWN.get(repo_id or "", Facts())
+"""Repository on the Hub -> facts."""
