@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdeepr.errors import GridError, MissingValuesError, OptionError
-from xdeepr.normalization import METHODS, Affine, Moments, field_statistics
-from xdeepr.normalization import moments as moments_module
+from xdeepr.normalization import METHODS, Affine, Moments, field_statistics, summaries
 
 FITTED = [method for method in METHODS if method != "instance"]
 SHAPE = (60, 2, 7, 9)
@@ -182,7 +181,7 @@ def test_any_cut_gives_the_same(cuts, seed, by_month):
 
 def test_slabs_equal_whole(fields, months, monkeypatch):
     whole = Affine.fit(fields, months=months, by_month=True, method="pixel-wise")
-    monkeypatch.setattr(moments_module, "_SLAB", 300)
+    monkeypatch.setattr(summaries, "_SLAB", 300)
     assert_same(Affine.fit(fields, months=months, by_month=True, method="pixel-wise"), whole)
 
 

@@ -9,7 +9,8 @@ from xdeepr.normalization.chain import (
     within,
     write_transform,
 )
-from xdeepr.normalization.moments import METHODS, Method, Moments, field_statistics
+from xdeepr.normalization.moments import Moments, field_statistics
+from xdeepr.normalization.summaries import METHODS, Method
 from xdeepr.normalization.transform import Transform, Window
 from xdeepr.normalization.transforms import Log, Sqrt
 

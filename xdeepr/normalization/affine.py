@@ -15,7 +15,8 @@ import numpy as np
 
 from xdeepr.checks import one_of
 from xdeepr.errors import GridError, OptionError
-from xdeepr.normalization.moments import METHODS, Method, Moments, check_months
+from xdeepr.normalization.moments import Moments, check_months
+from xdeepr.normalization.summaries import METHODS, Method
 from xdeepr.normalization.transform import (
     EVERYTHING,
     Interval,
