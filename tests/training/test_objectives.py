@@ -10,7 +10,7 @@ from xdeepr.models.card import Diffusion
 from xdeepr.networks.calling import Conditions
 from xdeepr.normalization import Affine
 from xdeepr.training.batches import Batch
-from xdeepr.training.image_losses import three_term_loss
+from xdeepr.training.losses import three_term_loss
 from xdeepr.training.objectives import (
     Denoising,
     LatentDenoising,

@@ -35,6 +35,7 @@ from xdeepr.training.alignment import (
 from xdeepr.training.batches import Draw, Pairs
 from xdeepr.training.loop import Trainer
 from xdeepr.training.parts import AnyModel, Parts, find_parts
+from xdeepr.training.precision import Precision
 from xdeepr.training.preparation import (
     covariate_quantities,
     fit_normalization,
@@ -43,7 +44,7 @@ from xdeepr.training.preparation import (
     with_statistics,
 )
 from xdeepr.training.recipes import Recipe, recipe_for
-from xdeepr.training.settings import Precision, Settings, seconds
+from xdeepr.training.settings import Settings, seconds
 from xdeepr.training.setup import fresh_network, network_config, objective_for, window_of
 from xdeepr.training.state import Kept, load_state
 

@@ -19,6 +19,7 @@ from xdeepr.models.card import Card
 from xdeepr.training.batches import Batch, Draw, Pairs
 from xdeepr.training.ema import PowerEMA
 from xdeepr.training.objectives import Objective
+from xdeepr.training.precision import dtype_of
 from xdeepr.training.settings import Settings
 
 _EVALUATIONS = 40
@@ -97,7 +98,7 @@ class Trainer:
         self.best = {k: v.clone() for k, v in self.ema.weights.items()}
         self.progress = Progress()
         self.limit = settings.step_limit(draw.steps_per_epoch)
-        self.precision = _dtype(settings.precision, self.device)
+        self.precision = dtype_of(settings.precision, self.device)
         self.held_out = [] if validation is None else self._held_out(validation)
 
     # --- the loop -------------------------------------------------------------------------
@@ -276,20 +277,6 @@ class Trainer:
             f" {self.settings.learning_rate:g}) or precision='float32', and look for extreme"
             " values at these times."
         )
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type the network computes in."""
-    if precision == "auto":
-        native = (
-            torch.cuda.is_bf16_supported()
-            if device.type == "cuda"
-            # torch before 2.6 cannot tell
-            else device.type == "cpu"
-            and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        )
-        return torch.bfloat16 if native else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
 @contextmanager

@@ -6,7 +6,6 @@ Each has ``draw(generator, batch)``, everything random that a step needs, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from xdeepr.networks.calling import evaluate
 from xdeepr.normalization import Transform
 from xdeepr.sampling.denoisers import denoise, draw_sigma, loss_weight
 from xdeepr.training.batches import Batch
-from xdeepr.training.image_losses import three_term_loss
+from xdeepr.training.losses import LOSSES, squared
 
 
 class Objective(Protocol):
@@ -88,10 +87,7 @@ class Denoising:
         )
         weight = loss_weight(sigma, self.diffusion)
         found, scale = known_only(found, batch)
-        return weight * scale * squared(found, clean, 1)
-
-
-Loss = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+        return weight * scale * squared(found, clean)
 
 
 def known_only(found: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | float]:
@@ -115,20 +111,6 @@ def known_only(found: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.T
         return found, 1.0
     share = batch.valid.float().mean(dim=(1, 2, 3))
     return found.where(batch.valid, batch.target), 1 / share.clamp(min=1e-6)
-
-
-def squared(prediction: torch.Tensor, target: torch.Tensor, factor: int) -> torch.Tensor:
-    """Return the mean squared error of each entry."""
-    return (prediction - target).square().mean(dim=(1, 2, 3))
-
-
-def absolute(prediction: torch.Tensor, target: torch.Tensor, factor: int) -> torch.Tensor:
-    """Return the mean absolute error of each entry."""
-    return (prediction - target).abs().mean(dim=(1, 2, 3))
-
-
-LOSSES: dict[str, Loss] = {"l2": squared, "l1": absolute, "three-term": three_term_loss}
-"""Losses of deterministic models by name."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +180,7 @@ class Reconstruction:
         restored, regularizer = network.reconstruction_terms(target, *drawn)
         height, width = batch.target.shape[-2:]
         found, scale = known_only(restored[..., :height, :width], batch)
-        return scale * squared(found, batch.target, 1) + self.weight * regularizer
+        return scale * squared(found, batch.target) + self.weight * regularizer
 
 
 @dataclass(frozen=True)

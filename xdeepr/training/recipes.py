@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from xdeepr.checks import one_of
 from xdeepr.errors import OptionError
 from xdeepr.models.card import Kind
+from xdeepr.training.losses import LOSSES
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Recipe:
     network : str
         Name in :data:`xdeepr.networks.NETWORKS`.
     loss : str
-        Of deterministic models: a key of :data:`xdeepr.training.objectives.LOSSES`.
+        Of deterministic models: a key of :data:`xdeepr.training.losses.LOSSES`.
     """
 
     kind: Kind
@@ -60,8 +61,6 @@ CLASS_NAMES = {
 }
 """Class names as DeepR's configurations have them, in lower case -> our name of the network."""
 
-LOSS_NAMES = ("l2", "l1", "three-term")
-
 
 def recipe_for(
     model: str, network: Mapping[str, Any] | None, loss: str | None
@@ -82,17 +81,12 @@ def recipe_for(
     OptionError
         For an unknown name (with the nearest ones), or a loss for a model that has its own.
     """
-    if model not in RECIPES:
-        near = difflib.get_close_matches(str(model), RECIPES, n=3, cutoff=0.6) or list(RECIPES)
-        raise OptionError(f"model={model!r} is not known to fit. Nearest names: {', '.join(near)}.")
-    recipe, changes = RECIPES[model], dict(network or {})
+    recipe, changes = RECIPES[one_of("model", model, RECIPES)], dict(network or {})
     name = changes.pop("name", None)
     if name is not None:
         recipe = replace(recipe, network=CLASS_NAMES.get(str(name).lower(), str(name)))
     if loss is not None:
         if recipe.kind != "regression":
             raise OptionError(f"loss={loss!r}: {model!r} has a loss of its own; leave it out.")
-        if loss not in LOSS_NAMES:
-            raise OptionError(f"loss={loss!r}: choose of {', '.join(LOSS_NAMES)}.")
-        recipe = replace(recipe, loss=loss)
+        recipe = replace(recipe, loss=one_of("loss", loss, LOSSES))
     return recipe, changes

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
-import numpy as np
 import pandas as pd
 
+from xdeepr.checks import one_of, whole_number
 from xdeepr.errors import OptionError
-
-Precision = Literal["auto", "float32", "bfloat16"]
+from xdeepr.training.precision import Precision
 
 DEFAULT_EPOCHS = 100
 """Length of a training run where the user sets no limit."""
@@ -65,16 +64,10 @@ class Settings:
         least = {"epochs": 1, "max_steps": 1, "batch_size": 1, "patience": 1, "seed": 0}
         for name, low in least.items():
             value = getattr(self, name)
-            if value is None:
-                continue
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not (whole and value >= low):
-                raise OptionError(f"{name}={value!r}: give a whole number of at least {low}.")
-            object.__setattr__(self, name, int(value))  # JSON knows no numpy integers
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise OptionError(
-                f"precision={self.precision!r}: choose 'auto', 'float32' or 'bfloat16'."
-            )
+            whole_number(name, value, least=low, optional=name in ("epochs", "max_steps"))
+            if value is not None:
+                object.__setattr__(self, name, int(value))  # JSON knows no numpy integers
+        one_of("precision", self.precision, get_args(Precision))
 
     def step_limit(self, steps_per_epoch: int) -> int | None:
         """Return the number of steps, or None if only time limits the run."""

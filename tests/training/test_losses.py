@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from xdeepr.errors import OptionError
-from xdeepr.training.image_losses import gaussian_blur, three_term_loss
+from xdeepr.training.losses import gaussian_blur, three_term_loss
 
 
 @pytest.fixture

@@ -1,24 +1,42 @@
-"""Objectives that compare whole fields, for networks without a diffusion."""
+"""Losses of whole fields, for networks without a diffusion."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from xdeepr.errors import OptionError
 
+Loss = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""Prediction (N, C, H, W), target, and pixels along an LR cell -> one number for each entry."""
+
+
+def squared(prediction: torch.Tensor, target: torch.Tensor, factor: int = 1) -> torch.Tensor:
+    """Return the mean squared error of each entry."""
+    return (prediction - target).square().mean(dim=(1, 2, 3))
+
+
+def absolute(prediction: torch.Tensor, target: torch.Tensor, factor: int = 1) -> torch.Tensor:
+    """Return the mean absolute error of each entry."""
+    return (prediction - target).abs().mean(dim=(1, 2, 3))
+
 
 def three_term_loss(
     prediction: torch.Tensor, target: torch.Tensor, factor: int, *, kernel_size: int = 5
 ) -> torch.Tensor:
-    """Return the sum of three mean absolute errors for each entry of a batch.
+    r"""Return the sum of three mean absolute errors for each entry of a batch.
 
-    1. of the fields themselves;
-    2. of their means over blocks of `factor` by `factor` pixels, which are what the LR field
-       knows;
-    3. of the fields smoothed by a Gaussian, which forgive a feature that is a pixel off.
+    With the difference :math:`d` of the fields, its means :math:`\overline{d}` over blocks of
+    `factor` by `factor` pixels, which are what the LR field knows, and a Gaussian :math:`G`, which
+    forgives a feature that is a pixel off,
+
+    .. math::
+
+        L = \langle |d| \rangle + \langle |\overline{d}| \rangle + \langle |G * d| \rangle.
+        \qquad (1)
 
     Parameters
     ----------
@@ -28,7 +46,7 @@ def three_term_loss(
         Edge of a block in pixels. Rows and columns that fill no whole block (at the high side)
         are left out of the second term.
     kernel_size : int, default: 5
-        Odd width of the Gaussian in pixels.
+        Odd width :math:`k` of the Gaussian in pixels.
 
     Returns
     -------
@@ -42,12 +60,17 @@ def three_term_loss(
 
     Notes
     -----
-    DeepR smooths with torchvision's ``GaussianBlur(5)``, which draws a new width of 0.1 to 2
-    pixels in every call: prediction and target are then smoothed by two different kernels, and
-    equal fields have a loss above zero. Here the width is fixed at
-    0.3 · ((kernel_size − 1) / 2 − 1) + 0.8, the one that fills the kernel (1.1 pixels for 5,
-    nearly the mean of torchvision's range), so the loss is deterministic, symmetric, and zero
-    for equal fields only.
+    DeepR, whose loss this is (arXiv:2410.12728), smooths with torchvision's ``GaussianBlur(5)``,
+    which draws a new width of 0.1 to 2 pixels in every call: prediction and target are then
+    smoothed by two different kernels, and equal fields have a loss above zero. Here the width is
+    fixed at
+
+    .. math::
+
+        0.3 \left( \frac{k - 1}{2} - 1 \right) + 0.8, \qquad (2)
+
+    the one that fills the kernel (1.1 pixels for 5, nearly the mean of torchvision's range), so the
+    loss is deterministic, symmetric, and zero for equal fields only.
     """
     if prediction.shape != target.shape:
         raise OptionError(
@@ -91,7 +114,7 @@ def gaussian_blur(fields: torch.Tensor, kernel_size: int) -> torch.Tensor:
             f"kernel_size={kernel_size} has no middle pixel: give an odd number from 1, such as 5."
         )
     half = kernel_size // 2
-    sigma = 0.3 * (half - 1) + 0.8
+    sigma = 0.3 * (half - 1) + 0.8  # equation 2 of the three-term loss
     weights = [math.exp(-((i - half) ** 2) / (2 * sigma**2)) for i in range(kernel_size)]
     row = torch.tensor(weights, dtype=fields.dtype, device=fields.device) / sum(weights)
     # reflection needs more pixels than it adds; a sliver narrower than that repeats its edge
@@ -101,3 +124,7 @@ def gaussian_blur(fields: torch.Tensor, kernel_size: int) -> torch.Tensor:
     flat = nn.functional.conv2d(flat, row.reshape(1, 1, 1, -1))
     flat = nn.functional.conv2d(flat, row.reshape(1, 1, -1, 1))
     return flat.reshape(fields.shape)
+
+
+LOSSES: dict[str, Loss] = {"l2": squared, "l1": absolute, "three-term": three_term_loss}
+"""Losses of deterministic models by name."""
