@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -261,18 +259,3 @@ def _match_predictors(
             described = replace(described, units=predictands[base.index(number)].units)
         inputs.append(described)
     return tuple(inputs), tuple(base)
-
-
-def fingerprint(pairs: Any) -> str:
-    """Return a hash of the shapes and of some values of the training data.
-
-    Parameters
-    ----------
-    pairs : Pairs
-        Training data; the first and the last time are read.
-    """
-    digest = hashlib.sha256(repr((pairs.lr.shape, pairs.hr.shape)).encode())
-    for array in (pairs.lr, pairs.hr):
-        ends = np.asarray(array[[0, -1]], dtype=np.float32)
-        digest.update(np.ascontiguousarray(ends).tobytes())
-    return digest.hexdigest()[:16]

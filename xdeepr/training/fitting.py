@@ -12,43 +12,32 @@ from typing import Any
 
 import dask
 import numpy as np
-import xarray as xr
 
-from xdeepr import cf
 from xdeepr._version import __version__
 from xdeepr.downscaling.graph import resolve_device
-from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.inputs.missing import Missing, check_missing
+from xdeepr.inputs.missing import Missing
 from xdeepr.inputs.times import TIME_FEATURES, as_time_features, time_text
-from xdeepr.models.card import CHANNELS, USUAL_CHANNELS, Card, Diffusion, Target
+from xdeepr.models.card import Card, Diffusion, Target
 from xdeepr.models.downscaler import Downscaler
-from xdeepr.networks import network_class
 from xdeepr.networks.calling import works_on_lr
-from xdeepr.normalization import Method
-from xdeepr.training.alignment import (
-    Aligned,
-    XarrayObject,
-    align,
-    fingerprint,
-    without_missing,
-)
-from xdeepr.training.batches import Draw, Pairs
+from xdeepr.normalization import Method, Transform
+from xdeepr.training.alignment import Aligned, XarrayObject
+from xdeepr.training.batches import Batches
+from xdeepr.training.holding_out import Part, split
 from xdeepr.training.loop import Trainer
+from xdeepr.training.normalizing import Sharing, fit_latent, fit_normalization, land_masks
+from xdeepr.training.options import DataOptions, ModelOptions, changed
+from xdeepr.training.pairs import Pairs, make_pairs
 from xdeepr.training.parts import AnyModel, Parts, find_parts
 from xdeepr.training.precision import Precision
-from xdeepr.training.preparation import (
-    covariate_quantities,
-    fit_normalization,
-    land_masks,
-    make_pairs,
-    with_statistics,
-)
-from xdeepr.training.recipes import Recipe, recipe_for
+from xdeepr.training.recipes import recipe_for
 from xdeepr.training.settings import Settings, seconds
-from xdeepr.training.setup import fresh_network, network_config, objective_for, window_of
+from xdeepr.training.setup import draft_card, fresh_network, objective_for, with_network
 from xdeepr.training.state import Kept, load_state
+from xdeepr.training.windows import Draw
 
 PACKAGES = ("torch", "diffusers", "numpy", "xarray")
+"""Packages whose versions the card records."""
 
 
 def fit(
@@ -105,7 +94,7 @@ def fit(
     variables : sequence of str, optional
         Labels to learn, by name. Needed if the labels hold more than one.
     time_features : sequence or mapping
-        What the model is told of the time: names of "hour", "day_of_year", "local_solar_time" and
+        What the model knows of the time: names of "hour", "day_of_year", "local_solar_time" and
         "cos_solar_zenith", or a mapping of these to how: "cyclical" (the default), "class",
         "positional", "timestep", "none".
     base : Downscaler, path or str, optional
@@ -201,226 +190,100 @@ def fit(
         epochs, max_steps, seconds(max_time), batch_size, learning_rate,
         patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
-    statics = None if covariates is None else cf.as_dataset(covariates)
-    check_missing(missing)
-    gaps = missing != "error"
-    aligned, held_out = _split(predictors, labels, variables, validation, gaps)
-    parts = find_parts(recipe, base, autoencoder, aligned)
-    card = _draft(
-        recipe, aligned, statics, parts, name=name, target=target, context=context,
-        time_features=as_time_features(time_features), covariate_dropout=covariate_dropout,
-        diffusion=_changed(Diffusion(), diffusion or {}, "diffusion"),
+    options = ModelOptions(
+        recipe, changes, as_time_features(time_features),
+        changed(Diffusion(), diffusion, "diffusion"), name, target, context, covariate_dropout,
+        window,
     )  # fmt: skip
-    pairs = _pairs(aligned, predictors, card, statics, parts, normalization, gaps)
-    watched = None
-    if held_out is not None:
-        source = validation[0] if isinstance(validation, tuple) else predictors
-        watched = _pairs(held_out, source, card, statics, parts, normalization, gaps)
-    card = _normalized(card, pairs, aligned, statics, parts, normalization, by_month)
-    shape = window_of(aligned, window, recipe, card)
-    config = network_config(recipe, card, pairs, shape, changes, parts)
-    card = replace(card, tile=shape, network={"name": recipe.network, "config": config})
+    data = DataOptions(variables, validation, missing, normalization, by_month)
+    part, held_out = split(predictors, labels, covariates, data)
+    parts = find_parts(recipe, base, autoencoder, part.aligned)
+    card = draft_card(options, part, parts)
+    pairs = _pairs(part, card, parts, data)
+    watched = None if held_out is None else _pairs(held_out, card, parts, data)
+    card = replace(card, normalization=_normalization(pairs, card, part, parts, data))
+    card = with_network(card, options, pairs, parts)
     net = fresh_network(card, seed, resolve_device(device))
     draw = Draw(
-        seed, len(pairs), aligned.hr_grid.shape, shape, batch_size,
+        seed, len(pairs), part.aligned.hr_grid.shape, card.tile, batch_size,
         grain=card.factor if works_on_lr(net) else card.scale,
         covariate_dropout=card.covariate_dropout,
     )  # fmt: skip
-    objective = objective_for(recipe, card, net, parts)
-    trainer = Trainer(net, card, objective, pairs, watched, draw, settings)
-    return _train(trainer, aligned, progress, None if keep is None else Path(keep), parts)
+    trainer = Trainer(
+        net,
+        objective_for(recipe, card, net, parts),
+        Batches(pairs, card, net),
+        None if watched is None else Batches(watched, card, net),
+        draw,
+        settings,
+    )
+    weights = _run(trainer, progress, None if keep is None else Path(keep))
+    return _model(trainer, weights, part.aligned, parts)
 
 
-def _train(
-    trainer: Trainer, aligned: Aligned, progress: bool, keep: Path | None, parts: Parts
-) -> Downscaler:
-    """Run the training and return the model."""
+def _pairs(part: Part, card: Card, parts: Parts, options: DataOptions) -> Pairs:
+    """Return training pairs, in memory if they fit."""
+    pairs = make_pairs(part, card, parts.base_field(part, options.gaps), gaps=options.gaps).load()
+    return pairs.with_statistics() if options.normalization == "instance" else pairs
+
+
+def _normalization(
+    pairs: Pairs, card: Card, part: Part, parts: Parts, options: DataOptions
+) -> dict[str, Transform]:
+    """Return the normalization, fitted to the training part."""
+    sharing = Sharing(options.normalization, options.by_month)
+    if sharing.method == "landmask-wise":
+        grids = part.aligned.lr_grid, part.aligned.hr_grid
+        sharing = replace(sharing, land=land_masks(grids, part.covariates, card.covariates))
+    fitted = fit_normalization(pairs, card, sharing)
+    if parts.autoencoder is not None:
+        # the latent space belongs to targets as the autoencoder has seen them
+        fitted["target"] = parts.autoencoder.card.normalization["target"]
+        card = replace(card, normalization=fitted)
+        fitted["latent"] = fit_latent(Batches(pairs, card, parts.autoencoder.network))
+    return fitted
+
+
+def _run(trainer: Trainer, progress: bool, keep: Path | None) -> dict[str, Any]:
+    """Take the training up where it stopped, if it did, and return the best averaged weights."""
     if keep is not None:
         load_state(trainer, keep)
     kept = Kept(trainer, keep)
     with kept.noted():
-        weights = trainer.run(show=progress, save=kept.save)
+        return trainer.run(show=progress, save=kept.save)
+
+
+def _model(trainer: Trainer, weights: dict[str, Any], aligned: Aligned, parts: Parts) -> Downscaler:
+    """Return the trained model, with a card that says how it was made."""
+    pairs, grid = trainer.pairs, aligned.hr_grid
     trainer.network.load_state_dict(weights)
     card = replace(
-        trainer.card,
-        training=_training_record(aligned, trainer.pairs, trainer),
+        trainer.batches.card,
+        training=_training_record(aligned, trainer),
         versions={"xdeepr": __version__} | {package: version(package) for package in PACKAGES},
     )
-    grid = aligned.hr_grid
-    arrays = {"values": trainer.pairs.statics, **dict(zip("yx", grid.known(), strict=True))}
+    arrays = {"values": pairs.statics, **dict(zip("yx", grid.known(), strict=True))}
     if card.training["masked"]:
-        arrays["untrained"] = trainer.pairs.never_known().astype(np.float32)
+        arrays["untrained"] = pairs.never_known().astype(np.float32)
     return Downscaler(
         card,
         trainer.network.to("cpu"),
         covariate_arrays={k: np.ascontiguousarray(v) for k, v in arrays.items()},
         curve=trainer.progress.curve,
-        parts={role: part.to("cpu") for role, part in parts.models().items()},
+        parts={role: model.to("cpu") for role, model in parts.models().items()},
     )
 
 
-def _draft(
-    recipe: Recipe,
-    aligned: Aligned,
-    covariates: xr.Dataset | None,
-    parts: Parts,
-    *,
-    name: str | None,
-    target: Target | None,
-    context: int | None,
-    time_features: dict[str, str],
-    covariate_dropout: float,
-    diffusion: Diffusion,
-) -> Card:
-    """Return the card without what is only known later: normalization, network, results."""
-    if not 0 <= covariate_dropout < 1:
-        raise OptionError(f"covariate_dropout={covariate_dropout!r}: give a number from 0 to 1.")
-    if target not in (None, "residual", "field"):
-        raise OptionError(f"target={target!r}: choose 'residual' or 'field'.")
-    static, varying = covariate_quantities(covariates)
-    if covariate_dropout and not (static or varying):
-        raise OptionError("covariate_dropout: there are no covariates= that could be left out.")
-    on_lr = works_on_lr(network_class(recipe.network))
-    known = parts.autoencoder.card.target if parts.autoencoder else "residual"
-    return Card(
-        name=name or f"{'-'.join(q.name for q in aligned.predictands)}-x{aligned.factor}",
-        kind=recipe.kind,
-        predictors=aligned.predictors,
-        predictands=aligned.predictands,
-        covariates=static,
-        varying=varying,
-        base=aligned.base,
-        target=target or known,
-        channels=CHANNELS if parts.base else USUAL_CHANNELS,
-        time_features=time_features,
-        covariate_dropout=float(covariate_dropout),
-        factor=aligned.factor,
-        margin=aligned.margin,
-        grid_kind=aligned.lr_grid.kind,
-        resolution=(aligned.lr_grid.y.step, aligned.lr_grid.x.step),
-        tile=aligned.hr_grid.shape,
-        context=_context(context, aligned) if on_lr else 0,
-        scale=parts.scale,
-        network={},
-        diffusion=diffusion,
-        normalization={},
-    )
-
-
-def _context(context: int | None, aligned: Aligned) -> int:
-    """Return the LR cells around a window that the network sees."""
-    if context is None:
-        return min(max(2, min(aligned.margin) // aligned.factor), 8)
-    if isinstance(context, bool) or not isinstance(context, int) or context < 0:
-        raise OptionError(f"context={context!r}: give a whole number of LR cells, 0 or more.")
-    return context
-
-
-def _pairs(
-    aligned: Aligned,
-    predictors: XarrayObject,
-    card: Card,
-    covariates: xr.Dataset | None,
-    parts: Parts,
-    method: Method,
-    gaps: bool,
-) -> Pairs:
-    """Return training pairs, in memory if they fit."""
-    base = parts.base_field(predictors, aligned, covariates, "fill" if gaps else "error")
-    pairs = make_pairs(aligned, card, covariates, base, gaps=gaps).load()
-    return with_statistics(pairs) if method == "instance" else pairs
-
-
-def _normalized(
-    card: Card,
-    pairs: Pairs,
-    aligned: Aligned,
-    covariates: xr.Dataset | None,
-    parts: Parts,
-    method: Method,
-    by_month: bool,
-) -> Card:
-    """Return the card with the normalization fitted to the training part."""
-    land = land_masks(aligned, covariates, card) if method == "landmask-wise" else None
-    fitted = fit_normalization(pairs, card, method=method, by_month=by_month, land=land)
-    if parts.autoencoder is not None:
-        # the latent space belongs to targets as the autoencoder has seen them
-        fitted["target"] = parts.autoencoder.card.normalization["target"]
-        fitted["latent"] = parts.fit_latent(pairs, replace(card, normalization=fitted))
-    return replace(card, normalization=fitted)
-
-
-def _changed(defaults: Any, changes: Mapping[str, Any], option: str) -> Any:
-    """Return a dataclass with some fields changed; refuse unknown ones."""
-    known = [f.name for f in dataclasses.fields(defaults)]
-    unknown = sorted(set(changes) - set(known))
-    if unknown:
-        raise OptionError(f"{option}: unknown key {unknown[0]!r}. Known: {', '.join(known)}.")
-    return dataclasses.replace(defaults, **changes)
-
-
-def _split(
-    predictors: XarrayObject,
-    labels: XarrayObject,
-    variables: Sequence[str] | None,
-    validation: float | tuple[XarrayObject, XarrayObject] | None,
-    gaps: bool,
-) -> tuple[Aligned, Aligned | None]:
-    """Return the training part and the validation part."""
-    mend = without_missing if gaps else (lambda part: part)
-    aligned = mend(align(predictors, labels, variables))
-    if isinstance(validation, tuple):
-        held_out = mend(align(*validation, variables))
-        _check_same_fields(aligned, held_out)
-        return aligned, held_out
-    if not validation:
-        return aligned, None
-    if not 0 < validation < 1:
-        raise OptionError(
-            f"validation={validation!r}: give a fraction between 0 and 1, or a pair of datasets"
-            " (predictors, labels)."
-        )
-    times = aligned.time.size
-    kept = times - round(times * validation)
-    if kept in (0, times):
-        return aligned, None
-    return aligned.at(slice(0, kept)), aligned.at(slice(kept, None))
-
-
-def _check_same_fields(training: Aligned, validation: Aligned) -> None:
-    """Refuse a validation part on other grids or with other variables."""
-    for ours, theirs in (
-        (training.lr_grid, validation.lr_grid),
-        (training.hr_grid, validation.hr_grid),
-    ):
-        for a, b in ((ours.y, theirs.y), (ours.x, theirs.x)):
-            if a.size != b.size or np.abs(a.centres - b.centres).max() > 0.1 * a.step:
-                raise GridError(
-                    f"validation: {b.name!r} runs from {b.centres[0]:g} to {b.centres[-1]:g} in"
-                    f" {b.size} cells, in training from {a.centres[0]:g} to {a.centres[-1]:g} in"
-                    f" {a.size}: give both on the same grids."
-                )
-    for role in ("predictors", "predictands"):
-        names = [
-            [f"{q.name} [{q.units}]" for q in getattr(part, role)]
-            for part in (training, validation)
-        ]
-        if names[0] != names[1]:
-            raise VariableError(
-                f"validation: the {role} are {', '.join(names[1])}, in training"
-                f" {', '.join(names[0])}: give the same variables in the same units."
-            )
-
-
-def _training_record(aligned: Aligned, pairs: Pairs, trainer: Trainer) -> dict[str, Any]:
+def _training_record(aligned: Aligned, trainer: Trainer) -> dict[str, Any]:
     """Return what the card says of the training."""
+    pairs = trainer.pairs
     record: dict[str, Any] = {
         "period": [time_text(pairs.times.stamps[i]) for i in (0, -1)],
         "times": len(pairs),
         "months": sorted({int(m) for m in aligned.time.dt.month.values}),
         "predictor_range": _ranges(pairs.lr),
         "domain": aligned.hr_grid.extent(),
-        "fingerprint": fingerprint(pairs),
+        "fingerprint": pairs.fingerprint(),
         "masked": pairs.gaps and bool(pairs.never_known().any()),
         "steps": trainer.progress.step,
         "seconds": round(trainer.progress.elapsed, 1),

@@ -15,12 +15,12 @@ from tqdm.auto import tqdm
 
 from xdeepr.errors import TrainingError
 from xdeepr.inputs.times import time_text
-from xdeepr.models.card import Card
-from xdeepr.training.batches import Batch, Draw, Pairs
+from xdeepr.training.batches import Batch, Batches
 from xdeepr.training.ema import PowerEMA
 from xdeepr.training.objectives import Objective
 from xdeepr.training.precision import dtype_of
 from xdeepr.training.settings import Settings
+from xdeepr.training.windows import Draw
 
 _EVALUATIONS = 40
 """About how often a run of known length looks at its validation part."""
@@ -61,13 +61,11 @@ class Trainer:
     ----------
     network : torch.nn.Module
         The network, on its device.
-    card : Card
-        What is learnt and how the data are normalized.
     objective : Objective
         What the network is asked to do.
-    pairs : Pairs
-        Training data.
-    validation : Pairs or None
+    batches : Batches
+        Training data, and the card of the model.
+    validation : Batches, optional
         Validation data.
     draw : Draw
         Which windows each step sees.
@@ -78,15 +76,14 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        card: Card,
         objective: Objective,
-        pairs: Pairs,
-        validation: Pairs | None,
+        batches: Batches,
+        validation: Batches | None,
         draw: Draw,
         settings: Settings,
     ) -> None:
-        self.network, self.card, self.objective = network, card, objective
-        self.pairs, self.draw, self.settings = pairs, draw, settings
+        self.network, self.objective, self.batches = network, objective, batches
+        self.pairs, self.draw, self.settings = batches.pairs, draw, settings
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -149,9 +146,7 @@ class Trainer:
     def _step(self) -> float:
         """Do one step of the optimizer and return its loss."""
         step, settings = self.progress.step, self.settings
-        batch = self.pairs.batch(
-            self.card, self.network, self.draw.places(step), self.draw.keep(step)
-        )
+        batch = self.batches.at(self.draw.places(step), self.draw.keep(step))
         torch.manual_seed(int(self.draw.generator(2, step).integers(2**62)))  # for dropout
         drawn = self.objective.draw(self.draw.generator(3, step), batch)
         for group in self.optimizer.param_groups:
@@ -202,7 +197,7 @@ class Trainer:
 
     # --- evaluation -----------------------------------------------------------------------
 
-    def _held_out(self, validation: Pairs) -> list[tuple[Batch, tuple[torch.Tensor, ...]]]:
+    def _held_out(self, validation: Batches) -> list[tuple[Batch, tuple[torch.Tensor, ...]]]:
         """Draw windows, noise levels and noise of the validation part, once for the run."""
         size = self.settings.batch_size
         count = min(len(validation), 4 * size)
@@ -211,7 +206,7 @@ class Trainer:
         places = [(time, self.draw.any_window(generator)) for time in times]
         out = []
         for first in range(0, count, size):
-            batch = validation.batch(self.card, self.network, places[first : first + size])
+            batch = validation.at(places[first : first + size])
             out.append((batch, self.objective.draw(generator, batch)))
         return out
 

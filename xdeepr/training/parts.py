@@ -6,27 +6,16 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-import xarray as xr
-
 from xdeepr import cf
 from xdeepr.downscaling import downscale
 from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.inputs.missing import Missing
-from xdeepr.models.card import Card
 from xdeepr.models.downscaler import Downscaler
 from xdeepr.models.find import load
-from xdeepr.normalization import Affine
-from xdeepr.training.alignment import Aligned, XarrayObject, stack_entries
-from xdeepr.training.batches import Pairs
-from xdeepr.training.objectives import whole_pixels
+from xdeepr.training.alignment import Aligned, stack_entries
+from xdeepr.training.holding_out import Part
 from xdeepr.training.recipes import Recipe
 
 AnyModel = Downscaler | str | os.PathLike[str]
-
-_LATENT_SAMPLE = 256
-"""Times from which mean and deviation of the latent fields are taken."""
 
 
 @dataclass(frozen=True)
@@ -53,53 +42,29 @@ class Parts:
         """HR pixels along the edge of a pixel of the latent space; 1 without one."""
         return 1 if self.autoencoder is None else int(self.autoencoder.network.multiple)  # type: ignore[arg-type]
 
-    def base_field(
-        self,
-        predictors: XarrayObject,
-        aligned: Aligned,
-        covariates: xr.Dataset | None,
-        missing: Missing = "error",
-    ) -> Any:
-        """Return the base model's output at the training times, (time, V, y, x), lazily.
+    def base_field(self, part: Part, gaps: bool) -> Any:
+        """Return the base model's output at the times of a part, (time, V, y, x), lazily.
 
         Parameters
         ----------
-        predictors : xarray.Dataset or xarray.DataArray
-            Coarse data that include these times.
-        aligned : Aligned
-            The times.
-        covariates : xarray.Dataset, optional
-            Used if the base model was trained with some.
-        missing : str
-            How missing predictors are treated.
+        part : Part
+            Coarse data, and covariates for a base model that was trained with some.
+        gaps : bool
+            Whether predictors may be missing; they are then filled.
         """
         if self.base is None:
             return None
-        card = self.base.card
+        card, aligned = self.base.card, part.aligned
         with_covariates = bool(card.covariates or card.varying)
         dim = str(aligned.time.dims[0])
         times = aligned.time.drop_duplicates(dim).values
         out: Any = downscale(
-            cf.as_dataset(predictors).sel({dim: times}),
+            cf.as_dataset(part.predictors).sel({dim: times}),
             self.base,
-            covariates=covariates if with_covariates else None,
-            missing=missing,
+            covariates=part.covariates if with_covariates else None,
+            missing="fill" if gaps else "error",
         )
         return stack_entries(out, aligned.further, aligned.predictands, role="base").data
-
-    def fit_latent(self, pairs: Pairs, card: Card) -> Affine:
-        """Return mean and deviation of the latent fields over the training part."""
-        assert self.autoencoder is not None  # the caller looked
-        network = self.autoencoder.network
-        times = np.unique(np.linspace(0, len(pairs) - 1, _LATENT_SAMPLE).round().astype(int))
-        latent = []
-        for first in range(0, len(times), 32):
-            places = [(int(t), pairs.whole) for t in times[first : first + 32]]
-            target = pairs.batch(card, network, places).target
-            with torch.inference_mode():
-                encoded = network.encode(whole_pixels(target, self.scale))  # type: ignore[operator]
-            latent.append(encoded.numpy())
-        return Affine.fit(np.concatenate(latent))
 
 
 def find_parts(
@@ -134,13 +99,13 @@ def find_parts(
         )
     if recipe.kind != "latent" and autoencoder is not None:
         raise OptionError("autoencoder= goes with model='latent' only: leave it out.")
-    found = Parts(
+    parts = Parts(
         _part(base, "base", "regression", aligned),
         _part(autoencoder, "autoencoder", "autoencoder", aligned),
     )
-    if found.base and recipe.kind not in ("diffusion",):
+    if parts.base and recipe.kind != "diffusion":
         raise OptionError("base= goes with diffusion models outside a latent space: leave it out.")
-    return found
+    return parts
 
 
 def _part(model: AnyModel | None, role: str, kind: str, aligned: Aligned) -> Downscaler | None:

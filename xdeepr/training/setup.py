@@ -1,20 +1,22 @@
-"""From a recipe and the data to a network, its training windows and its objective."""
+"""From options and data to a card, a network and its objective."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from xdeepr.errors import OptionError
+from xdeepr.inputs.covariates import describe_covariates
 from xdeepr.inputs.times import time_labels
-from xdeepr.models.card import Card
+from xdeepr.models.card import CHANNELS, USUAL_CHANNELS, Card
 from xdeepr.networks import build, network_class
-from xdeepr.networks.calling import works_on_lr
+from xdeepr.networks.calling import Conditions, works_on_lr
 from xdeepr.training.alignment import Aligned
-from xdeepr.training.batches import Pairs, window_at
+from xdeepr.training.batches import Batches
+from xdeepr.training.holding_out import Part
 from xdeepr.training.objectives import (
     Denoising,
     LatentDenoising,
@@ -22,8 +24,11 @@ from xdeepr.training.objectives import (
     Reconstruction,
     Regression,
 )
+from xdeepr.training.options import ModelOptions
+from xdeepr.training.pairs import Pairs
 from xdeepr.training.parts import Parts
 from xdeepr.training.recipes import Recipe
+from xdeepr.training.windows import window_at
 
 WHOLE_DOMAIN = 96
 """Domains up to this edge (in HR pixels) are trained on whole, larger ones in windows."""
@@ -47,123 +52,147 @@ _FROM_THE_DATA = (
 )
 
 
-def window_of(
-    aligned: Aligned, window: int | tuple[int, int] | None, recipe: Recipe, card: Card
-) -> tuple[int, int]:
-    """Return height and width of the training windows in HR pixels.
+def draft_card(options: ModelOptions, part: Part, parts: Parts) -> Card:
+    """Return the card without what is only known later: normalization, network, results.
 
     Parameters
     ----------
-    aligned : Aligned
-        The data.
-    window : int or (int, int), optional
-        As the user gave it.
-    recipe : Recipe
-        Its network may need sizes that are multiples of something.
-    card : Card
-        Factor and scale.
+    options : ModelOptions
+        What the user wants.
+    part : Part
+        The training part.
+    parts : Parts
+        What the model builds on.
 
     Raises
     ------
     OptionError
-        If the window is too small.
+        If covariates are to be left out where there are none.
     """
-    height, width = aligned.hr_grid.shape
-    if window is None:
-        whole = max(height, width) <= WHOLE_DOMAIN
-        window = (height, width) if whole else (WINDOW, WINDOW)
-    wanted = (window, window) if isinstance(window, int) else tuple(window)
-    if len(wanted) != 2 or min(wanted) < 4:
-        raise OptionError(f"window={window!r}: give one number or a pair, at least 4 HR pixels.")
-    grain = _grain(recipe, card)
-    sizes = [min(w, n) for w, n in zip(wanted, (height, width), strict=True)]
-    rounded = [n // grain * grain for n in sizes]
-    if min(rounded) < grain:
-        raise OptionError(
-            f"window={window!r}: network {recipe.network!r} needs windows of at least {grain} HR"
-            " pixels on a domain that has them: give a larger domain, or use another network."
-        )
-    return rounded[0], rounded[1]
+    aligned = part.aligned
+    static, varying = ((), ()) if part.covariates is None else describe_covariates(part.covariates)
+    if options.covariate_dropout and not (static or varying):
+        raise OptionError("covariate_dropout: there are no covariates= that could be left out.")
+    on_lr = works_on_lr(network_class(options.recipe.network))
+    usual = parts.autoencoder.card.target if parts.autoencoder else "residual"
+    return Card(
+        name=options.name or f"{'-'.join(q.name for q in aligned.predictands)}-x{aligned.factor}",
+        kind=options.recipe.kind,
+        predictors=aligned.predictors,
+        predictands=aligned.predictands,
+        covariates=static,
+        varying=varying,
+        base=aligned.base,
+        target=options.target or usual,
+        channels=CHANNELS if parts.base else USUAL_CHANNELS,
+        time_features=options.time_features,
+        covariate_dropout=float(options.covariate_dropout),
+        factor=aligned.factor,
+        margin=aligned.margin,
+        grid_kind=aligned.lr_grid.kind,
+        resolution=(aligned.lr_grid.y.step, aligned.lr_grid.x.step),
+        tile=aligned.hr_grid.shape,
+        context=_context(options.context, aligned) if on_lr else 0,
+        scale=parts.scale,
+        network={},
+        diffusion=options.diffusion,
+        normalization={},
+    )
 
 
-def _grain(recipe: Recipe, card: Card) -> int:
-    """Return what the size of a window must be a multiple of."""
-    cls = network_class(recipe.network)
-    cells = _whole_cells(cls, card.factor)
-    return card.factor * cells if cells > 1 else card.scale
+def _context(context: int | None, aligned: Aligned) -> int:
+    """Return the LR cells around a window that the network sees."""
+    return min(max(2, min(aligned.margin) // aligned.factor), 8) if context is None else context
 
 
-def _whole_cells(cls: type[nn.Module], factor: int) -> int:
-    """Return what the LR cells of a window must be a multiple of; above 1 the size is fixed."""
-    found = getattr(cls, "whole_cells", None)
-    return 1 if found is None else int(found(factor))
-
-
-def network_config(
-    recipe: Recipe,
-    card: Card,
-    pairs: Pairs,
-    window: tuple[int, int],
-    changes: Mapping[str, Any],
-    parts: Parts,
-) -> dict[str, Any]:
-    """Return the configuration of the network: channels from the data, the rest as asked.
+def with_network(card: Card, options: ModelOptions, pairs: Pairs, parts: Parts) -> Card:
+    """Return the card with its network and the windows that this is trained on.
 
     Parameters
     ----------
-    recipe : Recipe
-        Which network.
     card : Card
-        What it is told.
+        Complete but for these.
+    options : ModelOptions
+        What the user wants.
     pairs : Pairs
-        The data; one window is looked at.
-    window : tuple of int
-        Size of the training windows.
-    changes : mapping
-        As the user gave them.
+        The training part; one window is looked at.
     parts : Parts
         For the channels of a latent space.
 
     Raises
     ------
     OptionError
-        If a change contradicts the data.
+        If the window is too small, or a change to the network contradicts the data.
     """
-    cls = network_class(recipe.network)
+    shape = _window(card, options)
+    name = options.recipe.network
     for key in _FROM_THE_DATA:
-        if key in changes:
+        if key in options.changes:
             raise OptionError(f"network: {key!r} follows from the data; leave it out.")
-    told = pairs.batch(card, cls, [(0, window_at((0, 0), window))]).conditions
-    predictands = len(card.predictands)
-    config: dict[str, Any]
+    first = Batches(pairs, card, network_class(name)).at([(0, window_at((0, 0), shape))])
+    config = _config(card, options.recipe, first.conditions, parts)
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in options.changes.items()}
+    return replace(card, tile=shape, network={"name": name, "config": {**config, **plain}})
+
+
+def _window(card: Card, options: ModelOptions) -> tuple[int, int]:
+    """Return height and width of the training windows in HR pixels."""
+    (height, width), window = card.tile, options.window  # of the whole domain so far
+    if window is None:
+        whole = max(height, width) <= WHOLE_DOMAIN
+        window = (height, width) if whole else (WINDOW, WINDOW)
+    wanted = (window, window) if isinstance(window, int) else tuple(window)
+    if len(wanted) != 2 or min(wanted) < 4:
+        raise OptionError(f"window={window!r}: give one number or a pair, at least 4 HR pixels.")
+    cells = _whole_cells(network_class(options.recipe.network), card.factor)
+    grain = card.factor * cells if cells > 1 else card.scale
+    rounded = [min(w, n) // grain * grain for w, n in zip(wanted, (height, width), strict=True)]
+    if min(rounded) < grain:
+        raise OptionError(
+            f"window={window!r}: network {options.recipe.network!r} needs windows of at least"
+            f" {grain} HR pixels on a domain that has them: give a larger domain, or use another"
+            " network."
+        )
+    return rounded[0], rounded[1]
+
+
+def _whole_cells(cls: type[nn.Module], factor: int) -> int:
+    """Return what the LR cells of a window must be a multiple of; above 1 the size is fixed."""
+    whole_cells = getattr(cls, "whole_cells", None)
+    return 1 if whole_cells is None else int(whole_cells(factor))
+
+
+def _config(card: Card, recipe: Recipe, conditions: Conditions, parts: Parts) -> dict[str, Any]:
+    """Return what of the network's configuration follows from the data."""
+    cls, predictands = network_class(recipe.network), len(card.predictands)
     if recipe.kind == "autoencoder":
-        config = {"channels": predictands}
-    elif works_on_lr(cls):
-        assert told.lr is not None  # networks on the LR grid are given it
+        return {"channels": predictands}
+    lr, covariates = conditions.lr, conditions.covariates
+    config: dict[str, Any]
+    if works_on_lr(cls):
+        assert lr is not None  # networks on the LR grid are given it
         config = {
-            "in_channels": int(told.lr.shape[1]),
+            "in_channels": int(lr.shape[1]),
             "out_channels": predictands,
             "factor": card.factor,
             "context": card.context,
-            "covariate_channels": 0 if told.covariates is None else int(told.covariates.shape[1]),
+            "covariate_channels": 0 if covariates is None else int(covariates.shape[1]),
         }
         if _whole_cells(cls, card.factor) > 1:
-            config["lr_shape"] = list(told.lr.shape[-2:])
-    else:
-        noisy = predictands
-        if parts.autoencoder is not None:
-            noisy = int(parts.autoencoder.network.latent_channels)  # type: ignore[arg-type]
-        conditions = int(told.channels.shape[1])
-        drawn = noisy if card.stochastic else 0
-        config = {"in_channels": drawn + conditions, "out_channels": noisy}
-        if told.labels is not None:
-            config["time_labels"] = time_labels(card.time_features)
-        if told.lr is not None:
-            config["lr_channels"] = int(told.lr.shape[1])
-        if card.stochastic and card.diffusion.prediction != "edm":
-            config["label_scale"] = 1.0  # timesteps are of the size that embeddings want
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items()}
-    return {**config, **plain}
+            config["lr_shape"] = list(lr.shape[-2:])
+        return config
+    noisy = predictands
+    if parts.autoencoder is not None:
+        noisy = int(parts.autoencoder.network.latent_channels)  # type: ignore[arg-type]
+    drawn = noisy if card.stochastic else 0
+    config = {"in_channels": drawn + int(conditions.channels.shape[1]), "out_channels": noisy}
+    if conditions.labels is not None:
+        config["time_labels"] = time_labels(card.time_features)
+    if lr is not None:
+        config["lr_channels"] = int(lr.shape[1])
+    if card.stochastic and card.diffusion.prediction != "edm":
+        config["label_scale"] = 1.0  # timesteps are of the size that embeddings want
+    return config
 
 
 def fresh_network(card: Card, seed: int, device: str) -> nn.Module:

@@ -125,8 +125,8 @@ def describe_run(trainer: Trainer) -> dict[str, Any]:
 
 def _card_parts(trainer: Trainer) -> dict[str, Any]:
     """Return what the card says of data and model, in parts that an error can name."""
-    card = json.loads(trainer.card.to_json())
-    large = trainer.card.tensors().items()
+    card = json.loads(trainer.batches.card.to_json())
+    large = trainer.batches.card.tensors().items()
     return {
         "normalization": [
             card.pop("normalization"),
@@ -137,12 +137,12 @@ def _card_parts(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _check_same_run(found: dict[str, Any], wanted: dict[str, Any], file: Path) -> None:
+def _check_same_run(kept: dict[str, Any], wanted: dict[str, Any], file: Path) -> None:
     """Refuse a state of another run."""
     for key, value in wanted.items():
-        if found.get(key) != value:
+        if kept.get(key) != value:
             raise TrainingError(
-                f"{file} belongs to a run with another {key} ({found.get(key)!r}, now {value!r}):"
+                f"{file} belongs to a run with another {key} ({kept.get(key)!r}, now {value!r}):"
                 " use the same data and settings, or another folder."
             )
 
