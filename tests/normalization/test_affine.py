@@ -152,14 +152,11 @@ def test_chunked_and_incremental_equal_whole(gaps, months, land, method, by_mont
         assert_same(Affine.fit(lazy, months=months, center=center, **how), whole)
     if method == "instance":
         return
-    batches, halves = Moments(**how), [Moments(**how), Moments(**how)]
+    batches = Moments(**how)
     for first in range(0, len(gaps), 11):
         part = slice(first, first + 11)
         batches.update(torch.from_numpy(gaps[part]), months[part])
-        halves[first % 2].update(gaps[part], months[part])
-    halves[0].merge(halves[1])
-    for moments in (batches, halves[0]):
-        assert_same(Affine.from_moments(moments, center=center), whole)
+    assert_same(Affine.from_moments(batches, center=center), whole)
 
 
 @settings(deadline=None)
@@ -210,12 +207,6 @@ def test_update_says_what_does_not_fit(fields, land):
     moments.update(fields)
     with pytest.raises(GridError, match="one domain"):
         moments.update(fields[..., 1:])
-    with pytest.raises(OptionError, match="merge"):
-        moments.merge(Moments(by_month=True))
-    other = Moments()
-    other.update(fields[..., 1:])
-    with pytest.raises(OptionError, match="merge"):
-        moments.merge(other)
 
 
 # --- what is missing -----------------------------------------------------------------------------
@@ -502,7 +493,7 @@ def test_wrong_values(fields):
 def test_wrong_ways_to_fit(fields):
     with pytest.raises(OptionError, match="domain-wise, pixel-wise, landmask-wise"):
         Affine.fit(fields, method="field-wise")
-    with pytest.raises(OptionError, match="not fitted"):
+    with pytest.raises(OptionError, match="not one of"):
         Moments(method="instance")
     with pytest.raises(OptionError, match="mask as covariate"):
         Affine.fit(fields, method="landmask-wise")

@@ -115,7 +115,7 @@ def test_latent_denoising_sees_normalized_latents_and_coarse_conditions(rng, bat
             return super().forward(inputs, label)
 
     normalization = Affine(np.zeros(1), np.full(1, 0.25))
-    objective = LatentDenoising(Denoising(Diffusion()), Blocks(), normalization)
+    objective = LatentDenoising(Diffusion(), Blocks(), normalization)
     sigma, noise = objective.draw(rng, batch)
     assert noise.shape == (8, 1, 16, 16)
     loss = objective.losses(Watching(0.0), batch, sigma, noise)
@@ -133,7 +133,7 @@ def test_odd_sizes_are_padded_for_latents(rng):
 
 
 def test_descriptions_differ():
-    latent = LatentDenoising(Denoising(Diffusion()), Blocks(), Affine([0.0], [1.0]))
+    latent = LatentDenoising(Diffusion(), Blocks(), Affine([0.0], [1.0]))
     made = [
         Denoising(Diffusion()),
         Regression("l1", 4),

@@ -141,29 +141,16 @@ class Affine(Transform):
             Training data, numpy or dask. It is read once, chunk by chunk. NaN is left out.
         months : numpy.ndarray of int, shape (time,), optional
             Month of each time, 1 to 12. Needed if `by_month`.
-        by_month : bool, default: False
-            Fit each month of the year by itself. "instance" does without.
-        method : {"domain-wise", "pixel-wise", "landmask-wise", "instance"}
-            Which cells share a mean and a deviation.
-        land : numpy.ndarray of bool, shape (y, x), optional
-            True over land. Needed for "landmask-wise"; a domain may be all land or all sea.
+        by_month, method, land
+            See :class:`Moments`. "instance" does without months and land, and fits nothing.
         center : bool, default: True
             False: the mean is 0 and the deviation is the root mean square, so that values are
             scaled and not shifted.
 
-        Returns
-        -------
-        Affine
-            See :meth:`Moments.result` for cells and months without data or without variance.
-
         Raises
         ------
-        OptionError
-            If `months` or `land` is missing or of another kind.
-        GridError
-            If `land` has another size than the fields.
-        MissingValuesError
-            If a value is infinite.
+        OptionError, GridError, MissingValuesError
+            See :meth:`Moments.update` and :meth:`Moments.result`.
         """
         if method == "instance":
             return cls.instance(int(fields.shape[1]))
@@ -173,32 +160,13 @@ class Affine(Transform):
 
     @classmethod
     def from_moments(cls, moments: Moments, *, center: bool = True) -> Affine:
-        """Return the normalization fitted to data that came in parts.
-
-        Parameters
-        ----------
-        moments : Moments
-            Has seen all the data.
-        center : bool, default: True
-            False: only scale, see :meth:`fit`.
-        """
+        """Return the normalization fitted to data that came in parts; see :meth:`fit`."""
         mean, std = moments.result(center=center)
         return cls(mean, std, moments.method)
 
     @classmethod
     def instance(cls, channels: int) -> Affine:
-        """Return the normalization of each field by its own mean and deviation.
-
-        Parameters
-        ----------
-        channels : int
-            Number of channels.
-
-        Returns
-        -------
-        Affine
-            :meth:`apply` and :meth:`invert` then need `statistics`.
-        """
+        """Return the normalization of each field by its own mean and deviation."""
         return cls(np.zeros(channels), np.ones(channels), "instance")
 
     def bounds(self, channel: int, latent: Interval = EVERYTHING) -> Interval:
@@ -251,13 +219,10 @@ class Affine(Transform):
         return _of_months(values, mean, months), _of_months(values, std, months)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON, without the name; long arrays are in :meth:`tensors`.
+        """Return plain data for JSON, without the name.
 
-        Returns
-        -------
-        dict
-            "method", "shape" (M, C, Y, X), and "mean" and "std" as flat lists in this order, or
-            as ``{"tensor": True}``.
+        Mean and deviation are flat lists in the order of "shape" (M, C, Y, X), or
+        ``{"tensor": True}`` where they are in :meth:`tensors`.
         """
         big = self.mean.size > LISTED
         return {
@@ -349,13 +314,13 @@ def _instance_columns(
         )
     if hasattr(statistics, "detach"):  # a torch tensor, wherever it is
         statistics = statistics.detach().cpu().numpy()
-    found = np.asarray(statistics, dtype=np.float64)
+    given = np.asarray(statistics, dtype=np.float64)
     wanted = (_times(shape, "statistics"), 2, channels)
-    if found.shape != wanted:
-        raise OptionError(f"statistics of shape {found.shape}: the values need {wanted}.")
-    if not (found[:, 1] > 0).all():
+    if given.shape != wanted:
+        raise OptionError(f"statistics of shape {given.shape}: the values need {wanted}.")
+    if not (given[:, 1] > 0).all():
         raise OptionError("statistics: each deviation must be greater than 0.")
-    return found[:, 0, :, None, None], found[:, 1, :, None, None]
+    return given[:, 0, :, None, None], given[:, 1, :, None, None]
 
 
 def _of_months(values: Values, numbers: np.ndarray, months: np.ndarray) -> Values:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xdeepr.checks import one_of
 from xdeepr.errors import GridError, MissingValuesError, OptionError
 from xdeepr.normalization.summaries import METHODS, Method, Monthly, Regions, Summary, merge_months
 
@@ -37,9 +38,7 @@ class Moments:
         method: Method = "domain-wise",
         land: np.ndarray | None = None,
     ) -> None:
-        if method not in METHODS or method == "instance":
-            fitted = ", ".join(name for name in METHODS if name != "instance")
-            raise OptionError(f"normalization {method!r} is not fitted: choose of {fitted}.")
+        one_of("normalization", method, [name for name in METHODS if name != "instance"])
         if method == "landmask-wise":
             if land is None:
                 raise OptionError(
@@ -96,21 +95,6 @@ class Moments:
         lazy = hasattr(fields, "to_delayed")
         summarize = self._regions.of_chunks if lazy else self._regions.by_month
         self._summaries = merge_months([self._summaries, summarize(fields, wanted)])
-
-    def merge(self, other: Moments) -> None:
-        """Add what another accumulator of the same kind has seen.
-
-        Raises
-        ------
-        OptionError
-            If it is of another kind.
-        """
-        if (self.by_month, self.method) != (other.by_month, other.method):
-            raise OptionError("moments: only those with the same method and months merge.")
-        if None not in (self._shape, other._shape) and self._shape != other._shape:
-            raise OptionError(f"moments of {self._shape} and {other._shape} do not merge.")
-        self._shape = self._shape or other._shape
-        self._summaries = merge_months([self._summaries, other._summaries])
 
     def result(self, *, center: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and deviation of all data so far.

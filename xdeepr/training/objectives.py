@@ -39,7 +39,24 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Denoising:
-    """Find the clean field behind a noisy one.
+    r"""Find the clean field :math:`x` behind a noisy one.
+
+    With noise levels :math:`\sigma` drawn from the distribution of the model, noise :math:`n` and
+    the denoiser :math:`D`,
+
+    .. math::
+
+        L = \lambda(\sigma)\, \langle |D(x + \sigma n; \sigma) - x|^2 \rangle, \qquad (1)
+
+    where the preconditioning makes :math:`D - x = c_\mathrm{out}(\sigma)\, (F - F^*)` with the
+    output :math:`F` of the network and what it should have been. So
+
+    .. math::
+
+        \lambda(\sigma) = 1 / c_\mathrm{out}(\sigma)^2
+            = \frac{\sigma^2 + \sigma_d^2}{(\sigma\, \sigma_d)^2} \qquad (2)
+
+    weighs the errors of the network equally at all levels.
 
     Parameters
     ----------
@@ -48,69 +65,81 @@ class Denoising:
 
     References
     ----------
-    Karras et al., 2022, arXiv:2206.00364, equation 8; Ho et al., 2020, arXiv:2006.11239,
-    equation 14, for the prediction of the noise.
+    Karras et al., 2022, arXiv:2206.00364, equation 8 and appendix B.6; Ho et al., 2020,
+    arXiv:2006.11239, equation 14, for the prediction of the noise.
     """
 
     diffusion: Diffusion
 
     def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """Draw noise levels (N,) and standard normal noise (N, V, H, W)."""
-        return self.draw_for(generator, tuple(batch.target.shape))
-
-    def draw_for(
-        self, generator: np.random.Generator, shape: tuple[int, ...]
-    ) -> tuple[torch.Tensor, ...]:
-        """Draw noise levels and noise for a target of this shape."""
+        """Draw noise levels (N,) and standard normal noise of the target's shape."""
+        shape = self.shape_of(batch)
         sigma = draw_sigma(generator, shape[0], self.diffusion)
         return sigma, torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
+
+    def shape_of(self, batch: Batch) -> tuple[int, ...]:
+        """Return the shape of what is denoised, (N, V, H, W)."""
+        return tuple(batch.target.shape)
 
     def describe(self) -> str:
         """Return what the objective is, to tell it from others."""
         return "denoising"
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
-        """Return the weighted squared error of the denoiser for each entry."""
-        return self.of(network, batch, *drawn)
-
-    def of(
-        self, network: nn.Module, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the loss for given noise levels (N,) and noise (N, V, H, W)."""
-        clean, conditions = batch.target, batch.conditions
-        column = sigma[:, None, None, None]
-        found = denoise(
-            lambda noisy, label: evaluate(network, conditions, noisy, label),
-            clean + column * noise,
+        """Return the weighted squared error of the denoiser for each entry (equation 1)."""
+        (sigma, noise), clean = drawn, batch.target
+        denoised = denoise(
+            lambda noisy, label: evaluate(network, batch.conditions, noisy, label),
+            clean + sigma[:, None, None, None] * noise,
             sigma,
             self.diffusion,
         )
         weight = loss_weight(sigma, self.diffusion)
-        found, scale = known_only(found, batch)
-        return weight * scale * squared(found, clean)
+        denoised, scale = known_only(denoised, batch)
+        return weight * scale * squared(denoised, clean)
 
 
-def known_only(found: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | float]:
-    """Return the output without errors where labels are missing, and what to multiply losses by.
+@dataclass(frozen=True)
+class LatentDenoising(Denoising):
+    """Find the clean latent field behind a noisy one.
 
     Parameters
     ----------
-    found : torch.Tensor
-        Output for the target, shape (N, V, H, W).
-    batch : Batch
-        Says where labels are known.
-
-    Returns
-    -------
-    found : torch.Tensor
-        Equal to the target where that is not known.
-    scale : torch.Tensor or float
-        Turns a mean over all pixels into a mean over those that are known, shape (N,).
+    diffusion : Diffusion
+        Noise levels and what the network predicts.
+    autoencoder : torch.nn.Module
+        Trained; makes the latent fields.
+    normalization : Transform
+        Of the latent fields.
     """
-    if batch.valid is None:
-        return found, 1.0
-    share = batch.valid.float().mean(dim=(1, 2, 3))
-    return found.where(batch.valid, batch.target), 1 / share.clamp(min=1e-6)
+
+    autoencoder: nn.Module
+    normalization: Transform
+
+    def shape_of(self, batch: Batch) -> tuple[int, ...]:
+        """Return the shape of the latent field."""
+        channels = int(self.autoencoder.latent_channels)  # type: ignore[arg-type]
+        return latent_shape(batch.target, channels, self._scale)
+
+    def describe(self) -> str:
+        """Return what the objective is, to tell it from others."""
+        return "denoising in a latent space"
+
+    def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
+        """Return the weighted squared error of the latent denoiser for each entry."""
+        scale = self._scale
+        with torch.no_grad():
+            target = whole_pixels(batch.target, scale)
+            latent = self.autoencoder.encode(target)  # type: ignore[operator]
+            clean = self.normalization.apply(latent.float())
+            channels = whole_pixels(batch.conditions.channels, scale)
+            channels = nn.functional.avg_pool2d(channels, scale)
+        coarse = replace(batch.conditions, channels=channels)
+        return super().losses(network, Batch(clean, coarse, batch.times), *drawn)
+
+    @property
+    def _scale(self) -> int:
+        return int(self.autoencoder.multiple)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -138,8 +167,8 @@ class Regression:
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
         """Return the loss of each entry."""
-        found, scale = known_only(evaluate(network, batch.conditions), batch)
-        return scale * LOSSES[self.loss](found, batch.target, self.factor)
+        output, scale = known_only(evaluate(network, batch.conditions), batch)
+        return scale * LOSSES[self.loss](output, batch.target, self.factor)
 
 
 @dataclass(frozen=True)
@@ -179,53 +208,20 @@ class Reconstruction:
         target = whole_pixels(batch.target, self.scale)
         restored, regularizer = network.reconstruction_terms(target, *drawn)
         height, width = batch.target.shape[-2:]
-        found, scale = known_only(restored[..., :height, :width], batch)
-        return scale * squared(found, batch.target) + self.weight * regularizer
+        output, scale = known_only(restored[..., :height, :width], batch)
+        return scale * squared(output, batch.target) + self.weight * regularizer
 
 
-@dataclass(frozen=True)
-class LatentDenoising:
-    """Find the clean latent field behind a noisy one.
+def known_only(output: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | float]:
+    """Return an output without errors where labels are missing, and what to multiply losses by.
 
-    Parameters
-    ----------
-    denoising : Denoising
-        What is asked of the network.
-    autoencoder : torch.nn.Module
-        Trained; makes the latent fields.
-    normalization : Transform
-        Of the latent fields.
+    The first equals the target where that is not known. The second, shape (N,), turns a mean over
+    all pixels into a mean over those that are known.
     """
-
-    denoising: Denoising
-    autoencoder: nn.Module
-    normalization: Transform
-
-    def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """Draw noise levels (N,) and noise of the latent field's shape."""
-        channels = int(self.autoencoder.latent_channels)  # type: ignore[arg-type]
-        shape = latent_shape(batch.target, channels, self._scale)
-        return self.denoising.draw_for(generator, shape)
-
-    def describe(self) -> str:
-        """Return what the objective is, to tell it from others."""
-        return "denoising in a latent space"
-
-    def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
-        """Return the weighted squared error of the latent denoiser for each entry."""
-        scale = self._scale
-        with torch.no_grad():
-            target = whole_pixels(batch.target, scale)
-            latent = self.autoencoder.encode(target)  # type: ignore[operator]
-            clean = self.normalization.apply(latent.float())
-            channels = whole_pixels(batch.conditions.channels, scale)
-            channels = nn.functional.avg_pool2d(channels, scale)
-        coarse = replace(batch.conditions, channels=channels)
-        return self.denoising.of(network, Batch(clean, coarse, batch.times), *drawn)
-
-    @property
-    def _scale(self) -> int:
-        return int(self.autoencoder.multiple)  # type: ignore[arg-type]
+    if batch.valid is None:
+        return output, 1.0
+    share = batch.valid.float().mean(dim=(1, 2, 3))
+    return output.where(batch.valid, batch.target), 1 / share.clamp(min=1e-6)
 
 
 def latent_shape(target: torch.Tensor, channels: int, scale: int) -> tuple[int, int, int, int]:

@@ -209,9 +209,8 @@ def objective_for(recipe: Recipe, card: Card, network: Any, parts: Parts) -> Obj
     if recipe.kind == "autoencoder":
         weight = REGULARIZER_WEIGHTS.get(recipe.network, 1.0)
         return Reconstruction(weight, int(network.latent_channels), int(network.multiple))
-    denoising = Denoising(card.diffusion)
     if parts.autoencoder is None:
-        return denoising
+        return Denoising(card.diffusion)
     device = next(network.parameters()).device
     autoencoder = parts.autoencoder.network.to(device)
-    return LatentDenoising(denoising, autoencoder, card.normalization["latent"])
+    return LatentDenoising(card.diffusion, autoencoder, card.normalization["latent"])
