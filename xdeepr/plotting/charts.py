@@ -50,7 +50,7 @@ def plot_scores(scores: xr.Dataset) -> Figure:
     rows = [scores]
     if "variable" in scores.dims:
         rows = [scores.isel(variable=i) for i in range(scores.sizes["variable"])]
-    figure = new_figure((1.5 * sum(ratios), 3.2 * len(rows)))
+    figure = new_figure((max(1.5 * sum(ratios), 3.0), 3.2 * len(rows)))
     axes = figure.subplots(len(rows), len(ratios), squeeze=False, width_ratios=ratios)
     for row, part in zip(axes, rows, strict=True):
         for ax, entries in zip(row, panels, strict=True):
@@ -174,6 +174,7 @@ def _bars(ax: Axes, scores: xr.Dataset, entries: Sequence[Metric], label: str) -
         ax.bar(left, heights, 0.94 * width, color=COLOURS[i % len(COLOURS)], label=system)
     ax.axhline(0.0, color="0.3", linewidth=0.8)
     ax.set_xticks(range(len(entries)), [entry.label.replace(" ", "\n") for entry in entries])
+    ax.set_xlim(-0.5, len(entries) - 0.5)  # also where a bar is missing
     ax.set_ylabel(label)
     open_frame(ax)
 

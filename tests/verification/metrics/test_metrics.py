@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -53,6 +55,23 @@ def test_a_new_score_is_seen_everywhere(worst, ensemble, truth, smooth, tmp_path
 
 def test_names_are_keys():
     assert [entry.name for entry in METRICS.values()] == list(METRICS)
+
+
+def test_the_how_to_names_each_score():
+    page = Path(__file__).parents[3] / "docs" / "howto" / "verification.md"
+    if not page.exists():
+        pytest.skip("docs/ is not here: an installed package")
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in METRICS if f"`{name}`" not in text] == []
+
+
+def test_the_help_of_the_command_names_each_score(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        main(["verify", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    missing = [e.name for e in METRICS.values() if f"{e.name} ({e.long_name})" not in said]
+    assert missing == []
 
 
 def test_an_unknown_name_raises_with_the_nearest(ensemble, truth):

@@ -11,9 +11,9 @@ mean over points:
     r_\mathrm{Pearson} = \frac{\langle fr\rangle - \langle f\rangle\langle r\rangle}
     {\sqrt{(\langle f^2\rangle - \langle f\rangle^2)(\langle r^2\rangle-\langle r\rangle^2)}}
 
-The errors of points are those of :mod:`xskillscore`. Its own means are not used: ``rmse`` and
-``pearson_r`` refuse a dimension that is reduced and chunked, so that they would need the whole
-period in memory.
+The errors of points are those of :mod:`xskillscore`. Its own means are not used: all of its
+deterministic scores refuse a dimension that is both chunked and averaged over (ValueError), so
+they would need the whole period in memory.
 """
 
 from __future__ import annotations
