@@ -32,7 +32,7 @@ from tests.deepr_compat.checkpoints.folders import (
 )
 from tests.deepr_compat.configuration.conftest import DIFFUSION
 from tests.hostile import damaged, restate, small_checkpoint, spoiled
-from xdeepr.deepr_compat.checkpoints import from_deepr
+from xdeepr.deepr_compat import from_deepr
 from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, TrainingError, XdeeprError
 from xdeepr.grids import grid_of

@@ -28,7 +28,7 @@ from tests.deepr_compat.checkpoints.folders import (
 )
 from tests.hostile import restate, small_checkpoint
 from xdeepr import cli
-from xdeepr.deepr_compat.checkpoints import from_deepr
+from xdeepr.deepr_compat import from_deepr
 from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.errors import CheckpointError, OptionError, UnitsError, VariableError
 from xdeepr.io import open_file, write_file

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdeepr._version import __version__
-from xdeepr.deepr_compat.configuration.command import add_command
+from xdeepr.deepr_compat import add_command
 from xdeepr.errors import OptionError, XdeeprError, printable
 from xdeepr.tiling.interpolation import METHODS
 

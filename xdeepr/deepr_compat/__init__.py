@@ -1,6 +1,7 @@
 """DeepR, the ancestor: its checkpoints and its YAML files in terms of xdeepr.
 
-Entered by :func:`from_deepr`, :func:`run` and :func:`is_legacy` only.
+This is the one door: ``from_deepr`` and ``is_legacy`` for checkpoints, ``run`` for YAML files and
+``add_command`` for the command line. `tests/deepr_compat/test_door.py` holds it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xdeepr.deepr_compat.checkpoints import from_deepr, is_legacy
     from xdeepr.deepr_compat.configuration import run
+    from xdeepr.deepr_compat.configuration.command import add_command
 
-__all__ = ["from_deepr", "is_legacy", "run"]
+_ROOMS = {
+    "add_command": "configuration.command",
+    "from_deepr": "checkpoints",
+    "is_legacy": "checkpoints",
+    "run": "configuration",
+}
 
-_ROOMS = {"from_deepr": "checkpoints", "is_legacy": "checkpoints", "run": "configuration"}
+__all__ = ["add_command", "from_deepr", "is_legacy", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the door that is used: the two rooms need different libraries."""
+    """Import the room that is entered: each needs other libraries."""
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

@@ -21,19 +21,9 @@ from tests.deepr_compat.checkpoints.folders import (
     write_diffusion,
     write_json,
 )
-from xdeepr.deepr_compat.checkpoints import from_deepr
+from tests.deepr_compat.checkpoints.loop import FACTS, assert_same, hours, plain_loop
+from xdeepr.deepr_compat import from_deepr
 from xdeepr.errors import CheckpointError, GridError, OptionError
-from xdeepr.grids import grid_of
-from xdeepr.sampling.keyed_draws import KeyedRandn
-from xdeepr.sampling.noise import NoiseKey, white_noise
-
-FACTS = {
-    "factor": FACTOR,
-    "predictors": {"t2m": {"units": "K", "standard_name": "air_temperature"}},
-    "hour": "class",
-    "target": "field",
-    "normalization": "instance",
-}
 
 
 @pytest.fixture(scope="module")
@@ -51,58 +41,10 @@ def folder(network, tmp_path):
     return write_diffusion(tmp_path / "model", network)
 
 
-def noise_of(ds, stream):
-    """The noise that xdeepr draws for each time, northernmost row first."""
-    hr = grid_of(ds).refine(FACTOR).crop((8, 8, 8, 8))
-    keys = ds.time.values.astype("datetime64[s]").astype(int)
-    fields = [
-        white_noise(NoiseKey(7, 0, int(key), 0, stream), hr.origin(), HR_SHAPE, period=hr.period)
-        for key in keys
-    ]
-    return torch.from_numpy(np.stack(fields)[:, None]).flip(-2)
-
-
-def plain_loop(ds, network, scheduler, *, steps, labels, instance=True, residual=False, **options):
-    """What DeepR's pipeline does, in its own order of rows.
-
-    The deviation is that of the population here, DeepR's has n - 1: for its 160 × 240 cells they
-    differ by 1.3e-5.
-    """
-    condition = functional.interpolate(north_first(ds), scale_factor=FACTOR, mode="bicubic")
-    condition = condition[..., 8:-8, 8:-8]
-    mean, spread = torch.zeros(()), torch.ones(())
-    if instance:
-        mean = condition.mean((1, 2, 3), keepdim=True)
-        spread = condition.std((1, 2, 3), keepdim=True, correction=0)
-    condition = (condition - mean) / spread
-    scheduler.set_timesteps(steps)
-    latents = noise_of(ds, 0) * scheduler.init_noise_sigma
-    keyed = KeyedRandn(lambda stream: noise_of(ds, stream))
-    with torch.no_grad():
-        for t in scheduler.timesteps:
-            seen = scheduler.scale_model_input(torch.cat([latents, condition], 1), t)
-            output = network(seen, t, class_labels=labels).sample
-            with keyed:
-                latents = scheduler.step(output, t, latents, **options).prev_sample
-    latents = latents + condition if residual else latents
-    return (latents * spread + mean)[:, 0].numpy()
-
-
-def hours(ds):
-    return torch.from_numpy(ds.time.dt.hour.values)
-
-
 def ddim(**changes):
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(**{k: v for k, v in {**DDIM, **changes}.items() if k[0] != "_"})
-
-
-def assert_same(out, wanted):
-    """Equal to float precision: fields of a random network are large."""
-    spread = float(wanted.std())
-    assert spread > 1
-    np.testing.assert_allclose(out.t2m, wanted, atol=1e-4 * spread)
 
 
 def test_same_field_as_the_plain_loop(folder, network, lr):
@@ -160,18 +102,6 @@ def test_stochastic_solver_and_its_noise(folder, network, lr):
     out = lr.deepr.downscale(model, sampler="ddpm", steps=6, seed=7)
     scheduler = DDPMScheduler(clip_sample=False, timestep_spacing="trailing")
     assert_same(out, plain_loop(lr, network, scheduler, steps=6, labels=hours(lr)))
-
-
-def test_deeprs_own_settings_can_be_had(folder, network, lr):
-    """Noise at each step, and fields cut off at one deviation."""
-    model = from_deepr(folder, lr_grid=lr, **FACTS)
-    clipping = {"name": "ddim", "eta": 1.0, "clip_sample": True}
-    out = lr.deepr.downscale(model, sampler=clipping, steps=8, seed=7)
-    scheduler = ddim(clip_sample=True)
-    wanted = plain_loop(lr, network, scheduler, steps=8, labels=hours(lr), eta=1.0)
-    assert_same(out, wanted)
-    spread = wanted.reshape(3, -1)
-    assert (np.ptp(spread, axis=1) < 30).all()  # K
 
 
 def test_residual_and_numbers_as_they_are(network, lr, tmp_path):
@@ -395,18 +325,3 @@ def test_schedulers_that_are_wrong(changes, words, network, lr, tmp_path):
     folder = write_diffusion(tmp_path / "m", network, scheduler={**DDIM, **changes})
     with pytest.raises(CheckpointError, match=words):
         from_deepr(folder, lr_grid=lr, **FACTS)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["DDPMScheduler", "DDIMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler",
-     "DPMSolverMultistepScheduler"],
-)  # fmt: skip
-def test_the_folders_scheduler_is_the_default_solver(name, network, lr, tmp_path):
-    """Keys that DDIM left behind are known and change nothing."""
-    folder = write_diffusion(tmp_path / "m", network, scheduler={**DDIM, "_class_name": name})
-    model = from_deepr(folder, lr_grid=lr, **FACTS)
-    assert model.card.diffusion.sampler == name
-    out = lr.isel(time=[0]).deepr.downscale(model, steps=4, seed=1)
-    assert np.isfinite(out.t2m).all()
-    assert name in out.attrs["history"]

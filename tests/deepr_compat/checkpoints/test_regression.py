@@ -31,7 +31,7 @@ from tests.deepr_compat.checkpoints.folders import (
     write_regression,
 )
 from tests.networks.helpers import of_deepr
-from xdeepr.deepr_compat.checkpoints import from_deepr
+from xdeepr.deepr_compat import from_deepr
 from xdeepr.errors import CheckpointError, GridError, OptionError
 from xdeepr.grids import grid_of
 from xdeepr.sampling.noise import NoiseKey, white_noise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
+from xdeepr.checks import warn
 from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, unscaled
 from xdeepr.deepr_compat.checkpoints.description import Description
 from xdeepr.deepr_compat.checkpoints.domains import TrainingGrids, training_grids
@@ -18,6 +19,7 @@ from xdeepr.deepr_compat.schedulers import read_diffusion
 from xdeepr.deepr_compat.untrusted import Section, validated
 from xdeepr.errors import CheckpointError
 from xdeepr.inputs.quantities import Quantity
+from xdeepr.models.card import Diffusion
 from xdeepr.models.card_checks import MOST_CELLS
 from xdeepr.networks.published_unet import PublishedUNet
 from xdeepr.normalization import Affine
@@ -67,6 +69,8 @@ def diffusion_model(
     time_features = {} if hour == "none" else {"hour": hour}
     card_config = {**keywords, "time_labels": time_features}
     parts = {} if base is None else {"base": _base_model(base, layout, given, name)}
+    diffusion = read_diffusion(given.scheduler or layout.scheduler or {})
+    _warn_of_cuts(diffusion, given)
     card = make_card(
         name,
         "diffusion",
@@ -75,7 +79,7 @@ def diffusion_model(
         predictors=predictors,
         network={"name": "published-unet", "config": card_config},
         normalization=_normalization(layout, given, predictors, grids, with_base=bool(parts)),
-        diffusion=read_diffusion(given.scheduler or layout.scheduler or {}),
+        diffusion=diffusion,
         target=given.value("target"),
         channels=("base",) if parts else ("predictors",),
         time_features=time_features,
@@ -113,6 +117,21 @@ def _require(layout: Layout, given: Description, config: UNetConfig) -> None:
     if given.value("normalization") == "scale" and layout.scale is None:
         names.append("scale")
     given.require(*names)
+
+
+def _warn_of_cuts(diffusion: Diffusion, given: Description) -> None:
+    """Say that the scheduler cuts normalized fields off, which go beyond one deviation."""
+    for option, most in (
+        ("clip_sample", "clip_sample_range"),
+        ("thresholding", "sample_max_value"),
+    ):
+        if diffusion.sampler_options.get(option):
+            limit = diffusion.sampler_options.get(most, 1.0)
+            warn(
+                f"{given.where}: the folder's {diffusion.sampler} has {option}=True, which cuts"
+                f" fields off at {limit:g} deviations at every step, as in DeepR. To draw without,"
+                f" give downscale sampler={{'name': {diffusion.sampler!r}, {option!r}: False}}."
+            )
 
 
 def _base_model(base: Layout, layout: Layout, given: Description, name: str) -> Downscaler:
