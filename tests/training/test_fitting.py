@@ -136,6 +136,11 @@ def shifted(ds: xr.Dataset, **by: float) -> xr.Dataset:
             r"label.*ambiguous.*t2m, skt",
         ),
         (
+            lambda lr, hr: (lr.rename(t2m="z").assign(u=lambda ds: ds.z + 1), hr),
+            VariableError,
+            r"label 't2m' has no coarse version among the predictors z \[K\], u .*standard_name",
+        ),
+        (
             lambda lr, hr: (lr.assign(t2m=lr.t2m.assign_attrs(units="m")), hr),
             UnitsError,
             r"'t2m'.*'m'.*'K'",

@@ -30,8 +30,8 @@ class Aligned:
         The times.
     predictors, predictands : tuple of Quantity
         What the channels are.
-    base : tuple of int
-        For each predictand, the predictor that is its coarse version.
+    base : tuple of int or None
+        For each predictand, the predictor that is its coarse version; None: there is none.
     lr_grid, hr_grid : Grid
         The grids.
     factor, margin
@@ -46,7 +46,7 @@ class Aligned:
     time: xr.DataArray
     predictors: tuple[Quantity, ...]
     predictands: tuple[Quantity, ...]
-    base: tuple[int, ...]
+    base: tuple[int | None, ...]
     lr_grid: Grid
     hr_grid: Grid
     factor: int
@@ -238,7 +238,7 @@ def _label_names(ds: xr.Dataset, variables: Sequence[str] | None) -> list[str]:
 
 def _match_predictors(
     ds: xr.Dataset, predictands: Sequence[Quantity]
-) -> tuple[tuple[Quantity, ...], tuple[int, ...]]:
+) -> tuple[tuple[Quantity, ...], tuple[int | None, ...]]:
     """Find the coarse version of each predictand; it is read in the predictand's units.
 
     All other spatial variables of the dataset are predictors too.
@@ -246,12 +246,14 @@ def _match_predictors(
     names = cf.spatial_variables(ds, cf.find_axes(ds))
     if not names:
         raise VariableError("the predictors hold no variable with both horizontal dimensions.")
-    base = []
+    base: list[int | None] = []
     for quantity in predictands:
-        name = cf.select_variable(
-            ds, name=quantity.name, standard_name=quantity.standard_name, role="predictor"
-        )
-        base.append(names.index(name))
+        try:
+            name = cf.select_variable(ds, name=quantity.name, standard_name=quantity.standard_name)
+        except VariableError:  # none, or more than one could be meant
+            base.append(None)
+        else:
+            base.append(names.index(name))
     inputs = []
     for number, name in enumerate(names):
         described = describe(ds[name])
@@ -259,3 +261,8 @@ def _match_predictors(
             described = replace(described, units=predictands[base.index(number)].units)
         inputs.append(described)
     return tuple(inputs), tuple(base)
+
+
+def listed(quantities: Sequence[Quantity]) -> str:
+    """Return names and units, as errors say them."""
+    return ", ".join(f"{q.name} [{q.units}]" for q in quantities)

@@ -23,7 +23,7 @@ from xdeepr.networks.calling import works_on_lr
 from xdeepr.normalization import Method, Transform
 from xdeepr.training.alignment import Aligned, XarrayObject
 from xdeepr.training.batches import Batches
-from xdeepr.training.holding_out import Part, split
+from xdeepr.training.holding_out import Period, split
 from xdeepr.training.loop import Trainer
 from xdeepr.training.normalizing import Sharing, fit_latent, fit_normalization, land_masks
 from xdeepr.training.options import DataOptions, ModelOptions, changed
@@ -196,16 +196,16 @@ def fit(
         window,
     )  # fmt: skip
     data = DataOptions(variables, validation, missing, normalization, by_month)
-    part, held_out = split(predictors, labels, covariates, data)
-    parts = find_parts(recipe, base, autoencoder, part.aligned)
-    card = draft_card(options, part, parts)
-    pairs = _pairs(part, card, parts, data)
+    period, held_out = split(predictors, labels, covariates, data)
+    parts = find_parts(recipe, base, autoencoder, period.aligned)
+    card = draft_card(options, period, parts)
+    pairs = _pairs(period, card, parts, data)
     watched = None if held_out is None else _pairs(held_out, card, parts, data)
-    card = replace(card, normalization=_normalization(pairs, card, part, parts, data))
+    card = replace(card, normalization=_normalization(pairs, card, period, parts, data))
     card = with_network(card, options, pairs, parts)
     net = fresh_network(card, seed, resolve_device(device))
     draw = Draw(
-        seed, len(pairs), part.aligned.hr_grid.shape, card.tile, batch_size,
+        seed, len(pairs), period.aligned.hr_grid.shape, card.tile, batch_size,
         grain=card.factor if works_on_lr(net) else card.scale,
         covariate_dropout=card.covariate_dropout,
     )  # fmt: skip
@@ -218,23 +218,24 @@ def fit(
         settings,
     )
     weights = _run(trainer, progress, None if keep is None else Path(keep))
-    return _model(trainer, weights, part.aligned, parts)
+    return _model(trainer, weights, period.aligned, parts)
 
 
-def _pairs(part: Part, card: Card, parts: Parts, options: DataOptions) -> Pairs:
+def _pairs(period: Period, card: Card, parts: Parts, options: DataOptions) -> Pairs:
     """Return training pairs, in memory if they fit."""
-    pairs = make_pairs(part, card, parts.base_field(part, options.gaps), gaps=options.gaps).load()
+    base = parts.base_field(period, options.gaps)
+    pairs = make_pairs(period, card, base, gaps=options.gaps).load()
     return pairs.with_statistics() if options.normalization == "instance" else pairs
 
 
 def _normalization(
-    pairs: Pairs, card: Card, part: Part, parts: Parts, options: DataOptions
+    pairs: Pairs, card: Card, period: Period, parts: Parts, options: DataOptions
 ) -> dict[str, Transform]:
-    """Return the normalization, fitted to the training part."""
+    """Return the normalization, fitted to the training period."""
     sharing = Sharing(options.normalization, options.by_month)
     if sharing.method == "landmask-wise":
-        grids = part.aligned.lr_grid, part.aligned.hr_grid
-        sharing = replace(sharing, land=land_masks(grids, part.covariates, card.covariates))
+        grids = period.aligned.lr_grid, period.aligned.hr_grid
+        sharing = replace(sharing, land=land_masks(grids, period.covariates, card.covariates))
     fitted = fit_normalization(pairs, card, sharing)
     if parts.autoencoder is not None:
         # the latent space belongs to targets as the autoencoder has seen them

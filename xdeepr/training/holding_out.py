@@ -9,13 +9,13 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.training.alignment import Aligned, XarrayObject, align, without_missing
+from xdeepr.training.alignment import Aligned, XarrayObject, align, listed, without_missing
 from xdeepr.training.options import DataOptions
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of the data: predictors and labels brought together, and what goes with them.
+class Period:
+    """A period of the data: predictors and labels brought together, and what goes with them.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def split(
     labels: XarrayObject,
     covariates: XarrayObject | None,
     options: DataOptions,
-) -> tuple[Part, Part | None]:
-    """Return the training part and the validation part.
+) -> tuple[Period, Period | None]:
+    """Return the training period and the validation period.
 
     Parameters
     ----------
@@ -52,35 +52,49 @@ def split(
     OptionError, GridError, VariableError
         If the part to hold out is no fraction, or a pair with other grids or variables.
     """
-    mend = without_missing if options.gaps else (lambda part: part)
+
+    def paired(lr: XarrayObject, hr: XarrayObject) -> Aligned:
+        aligned = align(lr, hr, options.variables)
+        _check_twins(aligned)
+        return without_missing(aligned) if options.gaps else aligned
+
     statics = None if covariates is None else cf.as_dataset(covariates)
-    part = Part(mend(align(predictors, labels, options.variables)), predictors, statics)
+    period = Period(paired(predictors, labels), predictors, statics)
     validation = options.validation
     if isinstance(validation, tuple):
-        held_out = mend(align(*validation, options.variables))
-        _check_same_fields(part.aligned, held_out)
-        return part, Part(held_out, validation[0], statics)
+        held_out = paired(*validation)
+        _check_same_fields(period.aligned, held_out)
+        return period, Period(held_out, validation[0], statics)
     if not validation:
-        return part, None
+        return period, None
     if not 0 < validation < 1:
         raise OptionError(
             f"validation={validation!r}: give a fraction between 0 and 1, or a pair of datasets"
             " (predictors, labels)."
         )
-    times = part.aligned.time.size
+    times = period.aligned.time.size
     kept = times - round(times * validation)
     if kept in (0, times):
-        return part, None
-    first, last = (part.aligned.at(cut) for cut in (slice(0, kept), slice(kept, None)))
-    return replace(part, aligned=first), replace(part, aligned=last)
+        return period, None
+    first, last = (period.aligned.at(cut) for cut in (slice(0, kept), slice(kept, None)))
+    return replace(period, aligned=first), replace(period, aligned=last)
+
+
+def _check_twins(aligned: Aligned) -> None:
+    """Refuse labels without a coarse version; pairs and models can do without, fit not yet."""
+    for quantity, twin in zip(aligned.predictands, aligned.base, strict=True):
+        if twin is None:
+            raise VariableError(
+                f"label {quantity.name!r} has no coarse version among the predictors"
+                f" {listed(aligned.predictors)}, or more than one could be meant: give it the same"
+                " name or standard_name there."
+            )
 
 
 def _check_same_fields(training: Aligned, validation: Aligned) -> None:
     """Refuse a validation part on other grids or with other variables."""
-    for ours, theirs in (
-        (training.lr_grid, validation.lr_grid),
-        (training.hr_grid, validation.hr_grid),
-    ):
+    for grid in ("lr_grid", "hr_grid"):
+        ours, theirs = getattr(training, grid), getattr(validation, grid)
         for a, b in ((ours.y, theirs.y), (ours.x, theirs.x)):
             if a.size != b.size or np.abs(a.centres - b.centres).max() > 0.1 * a.step:
                 raise GridError(
@@ -89,12 +103,9 @@ def _check_same_fields(training: Aligned, validation: Aligned) -> None:
                     f" {a.size}: give both on the same grids."
                 )
     for role in ("predictors", "predictands"):
-        names = [
-            [f"{q.name} [{q.units}]" for q in getattr(part, role)]
-            for part in (training, validation)
-        ]
-        if names[0] != names[1]:
+        ours, theirs = (listed(getattr(part, role)) for part in (training, validation))
+        if ours != theirs:
             raise VariableError(
-                f"validation: the {role} are {', '.join(names[1])}, in training"
-                f" {', '.join(names[0])}: give the same variables in the same units."
+                f"validation: the {role} are {theirs}, in training {ours}: give the same variables"
+                " in the same units."
             )

@@ -172,15 +172,11 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """Return the rate at this point: linear warm-up, then a cosine to zero."""
-        done, warmup = self.fraction_done(), self.settings.warmup
+        done, warmup, peak = self.fraction_done(), self.settings.warmup, self.settings.learning_rate
         if done < warmup:
             # the first step must not be lost to a rate of zero
-            return self.settings.learning_rate * max(done / warmup, 0.02)
-        return (
-            self.settings.learning_rate
-            * 0.5
-            * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
-        )
+            return peak * max(done / warmup, 0.02)
+        return peak * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
     def fraction_done(self) -> float:
         """Return how much of the run is over: the greater of its part in steps and in time."""

@@ -1,8 +1,4 @@
-"""Training objectives: what a network is asked to do with a batch, and how it is judged.
-
-Each has ``draw(generator, batch)``, everything random that a step needs, and
-``losses(network, batch, *drawn)``, one number for each entry of the batch.
-"""
+"""Training objectives: what a network is asked to do with a batch, and how it is judged."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from xdeepr.models.card import Card
 from xdeepr.models.target import learnt
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block, make_plan
-from xdeepr.training.holding_out import Part
+from xdeepr.training.holding_out import Period
 from xdeepr.training.windows import window_at
 
 IN_MEMORY_BYTES = 4 * 2**30
@@ -170,12 +170,12 @@ class Pairs:
         return replace(self, statistics=np.concatenate(each))
 
 
-def make_pairs(part: Part, card: Card, base: Any = None, *, gaps: bool = False) -> Pairs:
+def make_pairs(period: Period, card: Card, base: Any = None, *, gaps: bool = False) -> Pairs:
     """Return the arrays that training reads; large ones are lazy.
 
     Parameters
     ----------
-    part : Part
+    period : Period
         Predictors, labels and covariates.
     card : Card
         Names covariates and time features.
@@ -184,7 +184,7 @@ def make_pairs(part: Part, card: Card, base: Any = None, *, gaps: bool = False) 
     gaps : bool
         Whether labels may be missing.
     """
-    aligned, covariates = part.aligned, part.covariates
+    aligned, covariates = period.aligned, period.covariates
     shape, grid = aligned.hr_grid.shape, aligned.hr_grid
     geometry = Geometry(
         make_plan(shape, tile=shape, overlap=0, block=max(shape)),

@@ -11,8 +11,8 @@ from xdeepr.downscaling import downscale
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.models.downscaler import Downscaler
 from xdeepr.models.find import load
-from xdeepr.training.alignment import Aligned, stack_entries
-from xdeepr.training.holding_out import Part
+from xdeepr.training.alignment import Aligned, listed, stack_entries
+from xdeepr.training.holding_out import Period
 from xdeepr.training.recipes import Recipe
 
 AnyModel = Downscaler | str | os.PathLike[str]
@@ -42,26 +42,21 @@ class Parts:
         """HR pixels along the edge of a pixel of the latent space; 1 without one."""
         return 1 if self.autoencoder is None else int(self.autoencoder.network.multiple)  # type: ignore[arg-type]
 
-    def base_field(self, part: Part, gaps: bool) -> Any:
-        """Return the base model's output at the times of a part, (time, V, y, x), lazily.
+    def base_field(self, period: Period, gaps: bool) -> Any:
+        """Return the base model's output over a period, (time, V, y, x), lazily.
 
-        Parameters
-        ----------
-        part : Part
-            Coarse data, and covariates for a base model that was trained with some.
-        gaps : bool
-            Whether predictors may be missing; they are then filled.
+        With `gaps`, predictors may be missing and are filled.
         """
         if self.base is None:
             return None
-        card, aligned = self.base.card, part.aligned
+        card, aligned = self.base.card, period.aligned
         with_covariates = bool(card.covariates or card.varying)
         dim = str(aligned.time.dims[0])
         times = aligned.time.drop_duplicates(dim).values
         out: Any = downscale(
-            cf.as_dataset(part.predictors).sel({dim: times}),
+            cf.as_dataset(period.predictors).sel({dim: times}),
             self.base,
-            covariates=part.covariates if with_covariates else None,
+            covariates=period.covariates if with_covariates else None,
             missing="fill" if gaps else "error",
         )
         return stack_entries(out, aligned.further, aligned.predictands, role="base").data
@@ -70,20 +65,7 @@ class Parts:
 def find_parts(
     recipe: Recipe, base: AnyModel | None, autoencoder: AnyModel | None, aligned: Aligned
 ) -> Parts:
-    """Load and check the models that a new one builds on.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What is to be trained.
-    base, autoencoder : Downscaler, path or str, optional
-        As the user gave them.
-    aligned : Aligned
-        The training data.
-
-    Returns
-    -------
-    Parts
+    """Load the models that a new one builds on, and compare them with the training data.
 
     Raises
     ------
@@ -124,10 +106,10 @@ def _part(model: AnyModel | None, role: str, kind: str, aligned: Aligned) -> Dow
             f" data are ×{aligned.factor} with margins {aligned.margin}: train both on the same"
             " grids."
         )
-    names = [[f"{q.name} [{q.units}]" for q in c] for c in (card.predictands, aligned.predictands)]
-    if names[0] != names[1]:
+    makes, wanted = listed(card.predictands), listed(aligned.predictands)
+    if makes != wanted:
         raise VariableError(
-            f"{role}={card.name!r} makes {', '.join(names[0])}, the labels are"
-            f" {', '.join(names[1])}: train both on the same labels."
+            f"{role}={card.name!r} makes {makes}, the labels are {wanted}: train both on the same"
+            " labels."
         )
     return part

@@ -16,7 +16,7 @@ from xdeepr.networks import build, network_class
 from xdeepr.networks.calling import Conditions, works_on_lr
 from xdeepr.training.alignment import Aligned
 from xdeepr.training.batches import Batches
-from xdeepr.training.holding_out import Part
+from xdeepr.training.holding_out import Period
 from xdeepr.training.objectives import (
     Denoising,
     LatentDenoising,
@@ -52,15 +52,15 @@ _FROM_THE_DATA = (
 )
 
 
-def draft_card(options: ModelOptions, part: Part, parts: Parts) -> Card:
+def draft_card(options: ModelOptions, period: Period, parts: Parts) -> Card:
     """Return the card without what is only known later: normalization, network, results.
 
     Parameters
     ----------
     options : ModelOptions
         What the user wants.
-    part : Part
-        The training part.
+    period : Period
+        The training period.
     parts : Parts
         What the model builds on.
 
@@ -69,8 +69,10 @@ def draft_card(options: ModelOptions, part: Part, parts: Parts) -> Card:
     OptionError
         If covariates are to be left out where there are none.
     """
-    aligned = part.aligned
-    static, varying = ((), ()) if part.covariates is None else describe_covariates(part.covariates)
+    aligned = period.aligned
+    static, varying = (
+        ((), ()) if period.covariates is None else describe_covariates(period.covariates)
+    )
     if options.covariate_dropout and not (static or varying):
         raise OptionError("covariate_dropout: there are no covariates= that could be left out.")
     on_lr = works_on_lr(network_class(options.recipe.network))

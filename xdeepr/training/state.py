@@ -21,21 +21,14 @@ from xdeepr.inputs.times import time_text
 from xdeepr.training.loop import Progress, Trainer
 
 STATE = "training-state.safetensors"
+"""Name of the file in the folder."""
 
 KEEP_SECONDS = 300.0
 """How much training a break may cost where evaluations are further apart."""
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
-    """Write the state; the file is replaced in one move, so there is always a whole one.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        The run.
-    folder : pathlib.Path
-        Where to keep it.
-    """
+    """Write the state; the file is replaced in one move, so there is always a whole one."""
     tensors: dict[str, torch.Tensor] = {}
     groups = {
         "network": trainer.network.state_dict(),
@@ -62,19 +55,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
 
 
 def load_state(trainer: Trainer, folder: Path) -> bool:
-    """Take up a run that was kept in a folder.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        A fresh run with the same data and settings.
-    folder : pathlib.Path
-        Where the state was kept.
-
-    Returns
-    -------
-    bool
-        False if there is no state in the folder.
+    """Take up a run that was kept in a folder; return whether there was one.
 
     Raises
     ------
@@ -213,15 +194,7 @@ def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: dict[
 
 
 class Kept:
-    """The state of a run in a folder, if one was given.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        The run.
-    folder : pathlib.Path, optional
-        Where to keep its state.
-    """
+    """The state of a run in a folder, if one was given."""
 
     def __init__(self, trainer: Trainer, folder: Path | None) -> None:
         self.trainer, self.folder = trainer, folder
