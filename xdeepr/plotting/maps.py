@@ -80,8 +80,11 @@ def plot_downscaling(
 
     Examples
     --------
-    >>> figure = plot_downscaling(lr, out, hr, statics=statics)  # doctest: +SKIP
-    >>> figure.savefig("t2m.png", dpi=150)  # doctest: +SKIP
+    >>> from xdeepr.synthetic import example_pair
+    >>> lr, hr, statics = example_pair(days=1)
+    >>> figure = plot_downscaling(lr, hr, time=12, statics=statics)
+    >>> [ax.get_title() for ax in figure.axes[:2]]
+    ['input', 'downscaled']
     """
     field = _variable(forecast, variable)
     label = _time_label(field, time)

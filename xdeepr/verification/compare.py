@@ -110,9 +110,13 @@ def verify(
 
     Examples
     --------
-    >>> scores = verify(out, hr, predictor=lr)  # doctest: +SKIP
-    >>> float(scores.rmse.sel(system="bicubic"))  # doctest: +SKIP
-    1.1185
+    >>> from xdeepr.downscaling import downscale
+    >>> from xdeepr.synthetic import example_pair
+    >>> lr, hr, statics = example_pair(days=1)
+    >>> out = downscale(lr, "nearest", factor=4)
+    >>> scores = verify(out, hr, predictor=lr, metrics=["rmse", "mae"])
+    >>> scores["rmse"].to_series().round(2).to_dict()
+    {'nearest': 1.07, 'bicubic': 0.81}
     """
     if isinstance(baseline, str):
         check_baseline_name(baseline)

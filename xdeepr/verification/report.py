@@ -65,14 +65,14 @@ def check_scores(scores: xr.Dataset) -> None:
     shown = [entry for entry in METRICS.values() if entry.name in scores]
     if "system" not in scores.dims or not shown:
         raise OptionError(
-            "The dataset holds no scores along 'system'. Use the result of verify(...); select a "
+            "the dataset holds no scores along 'system'. Use the result of verify(...); select a "
             "single system as a list, e.g. .sel(system=['ddpm'])."
         )
     own = {dim for entry in shown for dim in entry.dims}
     left = sorted({str(d) for d in scores.dims} - {"system", "variable"} - own)
     if left:
         raise OptionError(
-            f"The scores vary along {', '.join(map(repr, left))}, so they are maps or series. Use "
+            f"the scores vary along {', '.join(map(repr, left))}, so they are maps or series. Use "
             "verify(..., dim=None), or select a point, or draw each with xarray, e.g. "
             "scores.rmse.sel(system=...).plot()."
         )
