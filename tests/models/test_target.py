@@ -17,7 +17,7 @@ from xdeepr.models.block_task import BlockTask
 from xdeepr.models.card import Card
 from xdeepr.models.card_json import read_card
 from xdeepr.models.downscaler import Downscaler
-from xdeepr.models.target import base_field, learnt, normalized_target, restored
+from xdeepr.models.target import BlockTarget
 from xdeepr.normalization import Affine, Chain, Log, Sqrt, Transform
 from xdeepr.testing import assert_same_field
 from xdeepr.tiling.geometry import Geometry
@@ -51,6 +51,10 @@ def card(small_model) -> Card:
     return replace(small_model.card, predictors=(wind, rain), predictands=(rain, wind), base=(1, 0))
 
 
+def on(card: Card, inputs: BlockInput) -> BlockTarget:
+    return BlockTarget(card, BlockTask(inputs, GEOMETRY, BLOCK))
+
+
 def with_target(card: Card, transform: Transform) -> Card:
     return replace(card, normalization={**card.normalization, "target": transform})
 
@@ -60,8 +64,8 @@ def with_target(card: Card, transform: Transform) -> Card:
 @pytest.mark.parametrize("transform", CHAINS)
 def test_the_field_comes_back(card, inputs, field, transform, base, target):
     card = replace(with_target(card, CHAINS[transform]), base=base, target=target)
-    there = normalized_target(card, field, BlockTask(inputs, GEOMETRY, BLOCK))
-    back = restored(card, there, BlockTask(inputs, GEOMETRY, BLOCK))
+    there = on(card, inputs).normalized(field)
+    back = on(card, inputs).restored(there)
     dry = field[:, :1] < 0.1 if transform == "log" else torch.zeros(())
     assert (back[:, :1][dry.bool().expand_as(back[:, :1])] == 0).all()
     assert_same_field(back, torch.cat([field[:, :1].where(dry == 0, 0), field[:, 1:]], dim=1))
@@ -71,13 +75,13 @@ def test_with_an_affine_transform_it_is_the_residual_over_its_deviation(card, in
     card = with_target(card, AFFINE)
     base = GEOMETRY.interpolate(torch.from_numpy(inputs.lr[:, [1, 0]]), BLOCK, "bicubic")
     expected = AFFINE.apply(field - base)
-    assert torch.equal(normalized_target(card, field, BlockTask(inputs, GEOMETRY, BLOCK)), expected)
+    assert torch.equal(on(card, inputs).normalized(field), expected)
 
 
 def test_differences_are_taken_after_the_logarithm(card, inputs, field):
     card = with_target(card, CHAINS["log"])
-    rain = base_field(card, BlockTask(inputs, GEOMETRY, BLOCK))[:, 0].clamp(min=0)
-    found = learnt(card, field, BlockTask(inputs, GEOMETRY, BLOCK))[:, 0]
+    rain = on(card, inputs).base()[:, 0].clamp(min=0)
+    found = on(card, inputs).learnt(field)[:, 0]
     torch.testing.assert_close(found, (field[:, 0] / 0.1).log1p() - (rain / 0.1).log1p())
 
 
@@ -86,16 +90,12 @@ def test_a_predictand_without_a_twin_is_learnt_itself(card, inputs, field, trans
     """A pair without base: what its own transform makes of it, and nothing is taken away."""
     card = replace(with_target(card, CHAINS[transform]), base=(1, None))
     alone = replace(card, target="field")
-    ours, theirs = (
-        normalized_target(c, field, BlockTask(inputs, GEOMETRY, BLOCK)) for c in (card, alone)
-    )
+    ours, theirs = (on(c, inputs).normalized(field) for c in (card, alone))
     assert torch.equal(ours[:, 1], theirs[:, 1])
     assert not torch.equal(ours[:, 0], theirs[:, 0])
     with_model = replace(inputs, base=np.ones((5, 2, 8, 12), np.float32))
-    found = learnt(card, field, BlockTask(with_model, GEOMETRY, BLOCK))[:, 1]
-    assert not torch.equal(
-        found, learnt(alone, field, BlockTask(with_model, GEOMETRY, BLOCK))[:, 1]
-    )
+    found = on(card, with_model).learnt(field)[:, 1]
+    assert not torch.equal(found, on(alone, with_model).learnt(field)[:, 1])
 
 
 def test_the_card_of_a_pair_without_base_says_null(card):

@@ -16,7 +16,7 @@ from xdeepr.models.block_task import BlockTask, PlacedTile
 from xdeepr.models.card import Card
 from xdeepr.models.conditions import WindowConditions, window_conditions
 from xdeepr.models.devices import network_lock
-from xdeepr.models.target import restored
+from xdeepr.models.target import BlockTarget
 from xdeepr.networks.calling import Conditions, evaluate
 from xdeepr.sampling.guidance import guided
 from xdeepr.sampling.sample import sample
@@ -75,7 +75,7 @@ class BlockRun:
             if card.kind == "latent":
                 normalized = self.decoded(normalized)
         normalized = normalized.cpu().reshape(-1, task.times, *normalized.shape[1:])
-        field = restored(card, normalized, task)
+        field = BlockTarget(card, task).restored(normalized)
         y, x = task.geometry.core_in_window(task.block)
         return field[..., y, x]
 

@@ -16,6 +16,7 @@ left out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,110 +27,108 @@ from xdeepr.models.card import Card
 from xdeepr.normalization import Transform, links
 
 
-def learnt(card: Card, field: torch.Tensor, task: BlockTask) -> torch.Tensor:
-    """Return t(x) − t(b) of equation 1, which is what the last link is fitted to.
+@dataclass(frozen=True)
+class BlockTarget:
+    """The target of one model on one block.
 
     Parameters
     ----------
     card : Card
         Its transform of the target may still be missing; then t changes nothing.
-    field : torch.Tensor, shape (time, V, H, W)
-        In the units of the predictands, on the block's window.
     task : BlockTask
         The block's arrays and where they lie.
     """
-    where = _where(task)
-    for transform in _space(card):
-        field = transform.apply(field, **where)
-    base = _base_term(card, task)
-    return field if base is None else field - base
 
+    card: Card
+    task: BlockTask
 
-def normalized_target(card: Card, field: torch.Tensor, task: BlockTask) -> torch.Tensor:
-    """Return z of equation 1; the arguments are those of :func:`learnt`."""
-    return links(card.normalization["target"])[-1].apply(
-        learnt(card, field, task),
-        statistics=target_statistics(card, task.inputs.statistics),
-        **_where(task),
-    )
+    def learnt(self, field: torch.Tensor) -> torch.Tensor:
+        """Return t(x) − t(b) of equation 1, which is what the last link is fitted to.
 
+        Parameters
+        ----------
+        field : torch.Tensor, shape (time, V, H, W)
+            In the units of the predictands, on the block's window.
+        """
+        for transform in self._space:
+            field = transform.apply(field, **self._where)
+        base = self._base_term()
+        return field if base is None else field - base
 
-def restored(card: Card, normalized: torch.Tensor, task: BlockTask) -> torch.Tensor:
-    """Return the field of equation 2, in the units of the predictands.
+    def normalized(self, field: torch.Tensor) -> torch.Tensor:
+        """Return z of equation 1 for a field as in :meth:`learnt`."""
+        last, statistics = links(self.card.normalization["target"])[-1], self._statistics
+        return last.apply(self.learnt(field), statistics=statistics, **self._where)
 
-    Parameters
-    ----------
-    card : Card
-        Holds the transform of the target.
-    normalized : torch.Tensor, shape (..., time, V, H, W)
-        z on the block's window; rows and columns beyond the domain are left out.
-    task : BlockTask
-        The block's arrays and where they lie.
-    """
-    where = _where(task)
-    height, width = (cut.stop - cut.start for cut in where["window"])
-    field = links(card.normalization["target"])[-1].invert(
-        normalized[..., :height, :width],
-        statistics=target_statistics(card, task.inputs.statistics),
-        **where,
-    )
-    base = _base_term(card, task)
-    if base is not None:
-        field = field + base
-    for transform in reversed(_space(card)):
-        field = transform.invert(field, **where)
-    return field
+    def restored(self, normalized: torch.Tensor) -> torch.Tensor:
+        """Return the field of equation 2, in the units of the predictands.
 
+        Parameters
+        ----------
+        normalized : torch.Tensor, shape (..., time, V, H, W)
+            z on the block's window; rows and columns beyond the domain are left out.
+        """
+        last, statistics = links(self.card.normalization["target"])[-1], self._statistics
+        inside = self._inside(normalized)
+        field = last.invert(inside, statistics=statistics, **self._where)
+        base = self._base_term()
+        if base is not None:
+            field = field + base
+        for transform in reversed(self._space):
+            field = transform.invert(field, **self._where)
+        return field
 
-def base_field(card: Card, task: BlockTask) -> torch.Tensor:
-    """Return b, shape (time, V, H, W), in the card's units; 0 for a predictand without a twin."""
-    inputs = task.inputs
-    if inputs.base is not None:
-        return torch.from_numpy(inputs.base)
-    places = [0 if place is None else place for place in card.base]
-    coarse = torch.from_numpy(np.ascontiguousarray(inputs.lr[:, places]))
-    base = task.geometry.interpolate(coarse, task.block, "bicubic")
-    return _blanked(card, base) if None in card.base else base
+    def base(self) -> torch.Tensor:
+        """Return b, (time, V, H, W), in the card's units; 0 for a predictand without a twin."""
+        inputs, geometry = self.task.inputs, self.task.geometry
+        if inputs.base is not None:
+            return torch.from_numpy(inputs.base)
+        places = [0 if place is None else place for place in self.card.base]
+        coarse = torch.from_numpy(np.ascontiguousarray(inputs.lr[:, places]))
+        return self._blanked(geometry.interpolate(coarse, self.task.block, "bicubic"))
 
+    def _base_term(self) -> torch.Tensor | None:
+        """Return t(b), (time, V, H, W), inside the domain; 0 where there is no base."""
+        if self.card.target == "field":
+            return None
+        base = self._inside(self.base())
+        for transform in self._space:
+            base = transform.apply(base, **self._where)
+        return self._blanked(base) if self.task.inputs.base is None else base
 
-def target_statistics(card: Card, statistics: np.ndarray | None) -> np.ndarray | None:
-    """Return each field's mean and deviation for the target, (time, 2, V).
+    def _blanked(self, base: torch.Tensor) -> torch.Tensor:
+        """Return a base with 0 for the predictands that have none, where t need not leave 0."""
+        if None not in self.card.base:
+            return base
+        known = base.new_tensor([place is not None for place in self.card.base]).bool()
+        return base.where(known[:, None, None], base.new_zeros(()))
 
-    A residual has no mean of its own: it is only divided by the field's deviation.
-    """
-    if statistics is None:
-        return None
-    chosen = np.array(statistics[:, :, card.twins])
-    if card.target == "residual":
-        chosen[:, 0] = 0
-    return chosen
+    def _inside(self, fields: torch.Tensor) -> torch.Tensor:
+        """Return fields (..., H, W) on the window without what lies beyond the domain."""
+        height, width = (cut.stop - cut.start for cut in self._where["window"])
+        return fields[..., :height, :width]
 
+    @property
+    def _space(self) -> tuple[Transform, ...]:
+        """The links of t."""
+        target = self.card.normalization.get("target")
+        return () if target is None else links(target)[:-1]
 
-def _space(card: Card) -> tuple[Transform, ...]:
-    """Return the links of t."""
-    target = card.normalization.get("target")
-    return () if target is None else links(target)[:-1]
+    @property
+    def _where(self) -> dict[str, Any]:
+        """When and where the values lie, as transforms want to know it."""
+        window = self.task.geometry.trained_hr(self.task.block)
+        return {"months": self.task.inputs.times.months, "window": window}
 
+    @property
+    def _statistics(self) -> np.ndarray | None:
+        """Each field's mean and deviation, (time, 2, V), where the model uses them.
 
-def _base_term(card: Card, task: BlockTask) -> torch.Tensor | None:
-    """Return t(b), (time, V, H, W), inside the domain; 0 where there is no base."""
-    if card.target == "field":
-        return None
-    where = _where(task)
-    height, width = (cut.stop - cut.start for cut in where["window"])
-    base = base_field(card, task)[..., :height, :width]
-    for transform in _space(card):
-        base = transform.apply(base, **where)
-    # t need not leave 0 where it is
-    return _blanked(card, base) if task.inputs.base is None and None in card.base else base
-
-
-def _blanked(card: Card, base: torch.Tensor) -> torch.Tensor:
-    """Return a base (time, V, H, W) with 0 for the predictands that have none."""
-    known = base.new_tensor([place is not None for place in card.base]).bool()
-    return base.where(known[:, None, None], base.new_zeros(()))
-
-
-def _where(task: BlockTask) -> dict[str, Any]:
-    """Return when and where the values of a block lie, as transforms want to know it."""
-    return {"months": task.inputs.times.months, "window": task.geometry.trained_hr(task.block)}
+        A residual has no mean of its own: it is only divided by the field's deviation.
+        """
+        if self.task.inputs.statistics is None:
+            return None
+        chosen = np.array(self.task.inputs.statistics[:, :, self.card.twins])
+        if self.card.target == "residual":
+            chosen[:, 0] = 0
+        return chosen

@@ -12,7 +12,7 @@ import torch
 from xdeepr.models.block_task import BlockTask
 from xdeepr.models.card import Card
 from xdeepr.models.conditions import window_conditions
-from xdeepr.models.target import normalized_target
+from xdeepr.models.target import BlockTarget
 from xdeepr.networks.calling import Conditions
 from xdeepr.tiling.plan import Block
 from xdeepr.training.pairs import Pairs
@@ -86,7 +86,7 @@ class Batches:
             times = [places[n][0] for n in numbers]
             hr, inputs = self.pairs.read(times, window)
             task = BlockTask(inputs, self.pairs.geometry, window)
-            targets.append(normalized_target(self.card, hr, task))
+            targets.append(BlockTarget(self.card, task).normalized(hr))
             kept = None if keep is None else torch.from_numpy(keep[numbers])
             of_window = window_conditions(self.card, self.network, task, kept)
             tile = (slice(0, window.shape[0]), slice(0, window.shape[1]))

@@ -23,7 +23,7 @@ from xdeepr.inputs.quantities import check_finite
 from xdeepr.inputs.times import Times, time_inputs
 from xdeepr.models.block_task import BlockTask
 from xdeepr.models.card import Card
-from xdeepr.models.target import learnt
+from xdeepr.models.target import BlockTarget
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block, make_plan
 from xdeepr.training.holding_out import Period
@@ -161,7 +161,7 @@ class Pairs:
             times = range(first, min(first + AT_ONCE, len(self)))
             hr, inputs = self.read(times, self.whole)
             task = BlockTask(inputs, self.geometry, self.whole)
-            yield learnt(card, hr, task).numpy(), inputs.times.months
+            yield BlockTarget(card, task).learnt(hr).numpy(), inputs.times.months
 
     def with_statistics(self) -> Pairs:
         """Return the pairs with mean and deviation of each interpolated field."""
