@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -54,6 +55,23 @@ def test_another_process_is_refused_until_it_is_killed(file: Path) -> None:
     with locked(file, file):
         assert json.loads(file.read_text())["pid"] == os.getpid()
     assert not file.parent.exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+def test_a_process_that_is_stopped_keeps_its_lock(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows no signs of life, but the system knows that it lives and may go on to write."""
+    monkeypatch.setattr(locking, "PATIENCE", 0.1)
+    process = held_by_a_process(file)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        time.sleep(0.3)
+        with pytest.raises(OutputError, match=f"by process {process.pid}"), locked(file, file):
+            pass
+    finally:
+        process.kill()
+        process.join()
 
 
 def test_another_thread_is_refused(file: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 import xarray as xr
 
 from xdeepr.errors import DataUnavailableError, OptionError
-from xdeepr.io.journal import METADATA, is_unfinished
+from xdeepr.io.journal import is_unfinished
+from xdeepr.io.with_zarr import FORMAT_2, METADATA, to_zarr
 
 NETCDF, ZARR, GRIB = (".nc", ".nc4"), (".zarr",), (".grib", ".grib2", ".grb", ".grb2")
 """Endings of the names of files that are written (the first two) and read."""
@@ -79,7 +79,7 @@ _JOINED: dict[str, Any] = {
 
 def _periods(path: Path) -> list[Path]:
     """Return the netCDF files of a folder that is no zarr store."""
-    store = path.suffix in ZARR or any((path / name).exists() for name in (METADATA, ".zgroup"))
+    store = path.suffix in ZARR or any((path / name).exists() for name in (METADATA, FORMAT_2))
     return [] if store or not path.is_dir() else sorted(path.glob("*.nc"))
 
 
@@ -151,7 +151,7 @@ def write_file(
     path = check_output(path, overwrite=overwrite)
     with whole(path) as scratch, progress_bar(progress):
         if path.suffix in ZARR:
-            _to_zarr(_evenly_chunked(ds), scratch)
+            to_zarr(_evenly_chunked(ds), scratch)
         else:
             ds.to_netcdf(scratch)
     return path
@@ -226,17 +226,6 @@ def region_bar(text: str | None, total: int) -> Iterator[Callable[[int], object]
 
     with tqdm(total=total, desc=text, unit="region") as bar:
         yield lambda done: bar.update(done - bar.n)
-
-
-def _to_zarr(ds: xr.Dataset, path: Path) -> None:
-    """Write a store with consolidated metadata.
-
-    zarr warns that other implementations may not read these; they read the metadata of each
-    array instead. Without them xarray warns every reader.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        ds.to_zarr(path)
 
 
 def _evenly_chunked(ds: xr.Dataset) -> xr.Dataset:

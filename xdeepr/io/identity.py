@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xdeepr.io.with_dask import roots
+
 RUN = "xdeepr_run"
 """Global attribute of what is written: the digest of the run's identity."""
 
@@ -131,8 +133,8 @@ def describe(
         for name, v in ((name, ds[name]) for name in fields)
     }
     names = {name: ds[name].data.name for name in fields}
-    roots = {f"the data behind {name!r}": _roots(ds[name]) for name in fields}
-    own: dict[str, Any] = {"inputs": roots, "computation": names}
+    inputs = {f"the data behind {name!r}": roots(ds[name].data) for name in fields}
+    own: dict[str, Any] = {"inputs": inputs, "computation": names}
     if given is not None:
         own = {"inputs": _plain(given), "computation": {}}
     return {
@@ -270,13 +272,6 @@ def _content(variable: xr.Variable) -> str:
     raw = values.tobytes() if values.dtype.kind != "O" else repr(values.tolist()).encode()
     head = repr((variable.dims, values.dtype.str, values.shape, _plain(variable.attrs)))
     return hashlib.sha256(head.encode() + raw).hexdigest()[:16]
-
-
-def _roots(field: xr.DataArray) -> list[str]:
-    """Return the names of the layers of a graph that all others are computed from."""
-    graph = field.data.__dask_graph__()
-    dependencies = getattr(graph, "dependencies", {})
-    return sorted(name for name, needed in dependencies.items() if not needed)
 
 
 def _plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from xdeepr.errors import OutputError, XdeeprError
+from xdeepr.io import with_zarr
 from xdeepr.io.identity import MARKER
 from xdeepr.io.targets import PARTIAL, WAITING, Target, force_to_disk
 
@@ -31,9 +32,6 @@ FOLDER = ".xdeepr"
 
 RECORD, DONE, LOCK = "run.json", "done", "lock"
 """Files in it: the run's identity, the journal, and the lock."""
-
-METADATA = "zarr.json"
-"""File that makes a folder a zarr store."""
 
 _PAUSES = (0.02, 0.3)
 """Least and greatest number of seconds between two looks at the notes."""
@@ -376,29 +374,9 @@ def is_unfinished(path: str | os.PathLike[str]) -> bool:
     False
     """
     path = Path(path)
-    if (path / METADATA).is_file():
-        return MARKER in zarr_attributes(path)
+    if (path / with_zarr.METADATA).is_file():
+        return MARKER in with_zarr.attributes(path)
     return (path / FOLDER).is_dir()
-
-
-def zarr_attributes(path: Path) -> dict[str, Any]:
-    """Return the global attributes of a zarr store without opening it.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Its folder.
-
-    Returns
-    -------
-    dict
-        Empty where there are none that can be read.
-    """
-    try:
-        attributes = json.loads((path / METADATA).read_text()).get("attributes")
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return dict(attributes or {})
 
 
 def _failure(error: OSError, where: str) -> OutputError:

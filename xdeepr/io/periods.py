@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 
 from xdeepr.errors import OptionError, OutputError
+from xdeepr.io import with_netcdf
 from xdeepr.io.files import NETCDF, ZARR, region_bar
 from xdeepr.io.identity import DATES, RUN, dateless, describe, differences, digest, packing
 from xdeepr.io.journal import (
@@ -331,8 +332,6 @@ def _put_together(
     scratch: Path,
 ) -> None:
     """Make a netCDF file of spooled blocks, one block in memory at a time."""
-    import netCDF4
-
     encoding = {
         **job.encoding,
         **{
@@ -341,26 +340,19 @@ def _put_together(
             if f.name in job.encoding
         },
     }
-    # written here without its fields: xarray leaves dask arrays until its writer is told to go
-    store = xr.backends.NetCDF4DataStore.open(str(scratch), mode="w", format="NETCDF4")
-    try:
-        blank(part, fields).dump_to_store(store, encoding=encoding)
-    finally:
-        store.close()
-    with netCDF4.Dataset(scratch, "a") as file:
-        for field in fields:
-            variable = file.variables[field.name]
-            variable.set_auto_maskandscale(False)
-            how = packing(encoding.get(field.name, part[field.name].encoding))
-            for place in field.places():
-                (source,) = targets[field.name].files(place)
-                variable[place or ...] = _encoded(np.load(source), field, how)
+    with_netcdf.write_header(blank(part, fields), scratch, encoding)
+    hows = {f.name: packing(encoding.get(f.name, part[f.name].encoding)) for f in fields}
+    with_netcdf.fill(scratch, {f.name: _packed(f, targets[f.name], hows[f.name]) for f in fields})
     force_to_disk([scratch], scratch.parent)
 
 
-def _encoded(block: np.ndarray, field: Field, how: Mapping[str, Any]) -> np.ndarray:
-    """Return a block as the file holds it."""
-    if not how and block.dtype.kind != "b":
-        return block
-    variable = xr.Variable(field.dims, block, encoding=dict(how))
-    return np.asarray(xr.conventions.encode_cf_variable(variable, name=field.name).values)
+def _packed(
+    field: Field, target: SpoolTarget, how: Mapping[str, Any]
+) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+    """Return place and values of each block as the file holds them."""
+    for place in field.places():
+        block = target.read(place)
+        if how or block.dtype.kind == "b":
+            variable = xr.Variable(field.dims, block, encoding=dict(how))
+            block = with_netcdf.packed(variable, field.name)
+        yield place, block

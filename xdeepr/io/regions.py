@@ -9,9 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise, product
@@ -19,17 +17,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import dask
 import dask.array as da
-import dask.multiprocessing
-import dask.threaded
 from dask.delayed import Delayed
-from dask.highlevelgraph import HighLevelGraph
-from dask.system import CPU_COUNT
 
 from xdeepr.errors import OutputError
 from xdeepr.io.journal import Journal, Session
 from xdeepr.io.targets import Target
+from xdeepr.io.with_dask import Processes, as_one_task, lost_workers, workers
 
 ATTEMPTS = 3
 """How often in a row all workers may be lost without a region done in between."""
@@ -220,7 +214,7 @@ def compute(
     todo, attempts = journal.missing, 0
     size = sum(f.array.nbytes for f in fields) / max(len(partition), 1)
     pace = Pace(size)
-    with journal.session(seen) as session, closing(_Processes()) as processes:
+    with journal.session(seen) as session, closing(Processes()) as processes:
         while todo:
             numbers = todo[: pace.regions]
             graph = _graph(fields, targets, partition, session, numbers)
@@ -228,7 +222,7 @@ def compute(
                 with pace, processes.used():
                     graph.compute()
             except Exception as error:
-                if not _lost_workers(error):
+                if not lost_workers(error):
                     raise
                 processes.close()
                 before, todo = len(todo), journal.look()
@@ -251,9 +245,9 @@ class Pace:
     """
 
     def __init__(self, size: float) -> None:
-        workers = _workers()
-        self.most = max(2 * workers, int(MOST_BYTES / max(size, 1)))
-        self.regions = min(REGIONS * workers, self.most)
+        count = workers()
+        self.most = max(2 * count, int(MOST_BYTES / max(size, 1)))
+        self.regions = min(REGIONS * count, self.most)
 
     def __enter__(self) -> None:
         self.start = time.monotonic()
@@ -261,17 +255,6 @@ class Pace:
     def __exit__(self, *_: object) -> None:
         if time.monotonic() - self.start < SECONDS:
             self.regions = min(2 * self.regions, self.most)
-
-
-def _workers() -> int:
-    """Return how many tasks dask runs at a time."""
-    get = dask.base.get_scheduler() or dask.threaded.get
-    client: Any = getattr(get, "__self__", None)
-    if hasattr(client, "nthreads"):  # of distributed
-        return max(1, sum(client.nthreads().values()))
-    if get is dask.get:
-        return 1
-    return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 
 def _graph(
@@ -298,21 +281,11 @@ def _graph(
         graph[note := (f"{name}-note", number)] = (session.note, number, written)
         notes.append(note)
     graph[name] = (_nothing, notes)
-    arrays: list[Any] = [field.array for field in fields]
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
-    # as a graph of arrays, whose optimization computes and writes a block in one go
-    return Delayed(name, da.Array.__dask_optimize__(layers, [name]))
+    return as_one_task(name, graph, [field.array for field in fields])
 
 
 def _nothing(_: Any) -> None:
     """Come after other tasks."""
-
-
-def _lost_workers(error: Exception) -> bool:
-    """Whether an error says that worker processes died, not that a task failed."""
-    from distributed.scheduler import KilledWorker
-
-    return isinstance(error, KilledWorker | BrokenProcessPool)
 
 
 def _gave_up(attempts: int, error: Exception) -> OutputError:
@@ -320,50 +293,3 @@ def _gave_up(attempts: int, error: Exception) -> OutputError:
         f"dask has lost its workers {attempts} times without a region done ({error}): if it is"
         " their memory, give them more, or ask for smaller blocks (batch_size=, tile=)."
     )
-
-
-class _Processes:
-    """The processes of dask's "processes", kept from one computation to the next.
-
-    dask itself would start new ones each time, which load libraries and model anew.
-    """
-
-    def __init__(self) -> None:
-        self.pool: ProcessPoolExecutor | None = None
-
-    def used(self) -> AbstractContextManager[Any]:
-        """Let dask compute in them while a block runs, if it is set to processes."""
-        mine = dask.base.get_scheduler() is dask.multiprocessing.get
-        if not mine or dask.config.get("pool", None) is not None:
-            return nullcontext()
-        if self.pool is None:
-            self.pool = ProcessPoolExecutor(
-                _workers(),
-                mp_context=dask.multiprocessing.get_context(),
-                initializer=_begin_process,
-                initargs=(dask.config.get("multiprocessing.initializer", None),),
-            )
-        return dask.config.set(pool=self.pool)
-
-    def close(self) -> None:
-        """End them, for good or because one has died."""
-        if self.pool is not None:
-            self.pool.shutdown(wait=False, cancel_futures=True)
-        self.pool = None
-
-
-def _begin_process(initializer: Callable[[], object] | None) -> None:
-    """Set up a worker as dask does, and watch the parent: a killed one sends nobody home."""
-    import multiprocessing
-    import os
-    import threading
-
-    dask.multiprocessing.initialize_worker_process(initializer)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from xdeepr.errors import DataUnavailableError, OptionError, OutputError
+from xdeepr.errors import OptionError, OutputError
 from xdeepr.io.files import ZARR, check_output, region_bar
 from xdeepr.io.identity import (
     MARKER,
@@ -27,7 +25,6 @@ from xdeepr.io.identity import (
 from xdeepr.io.journal import (
     FOLDER,
     LOCK,
-    METADATA,
     Journal,
     accounted,
     clear,
@@ -36,12 +33,19 @@ from xdeepr.io.journal import (
     read_record,
     replace_text,
     write_record,
-    zarr_attributes,
 )
 from xdeepr.io.locking import locked
 from xdeepr.io.regions import Field, Partition, compute, files_of
 from xdeepr.io.results import aligned, blank, check_encoding, loaded, time_dims
 from xdeepr.io.targets import PARTIAL, ZarrTarget, force_to_disk
+from xdeepr.io.with_zarr import (
+    FORMAT_2,
+    METADATA,
+    attributes,
+    need_zarr,
+    to_zarr,
+    without_attribute,
+)
 
 _HINT = "xdeepr writes this store; regions that are not done hold fill values"
 
@@ -104,7 +108,7 @@ def write_zarr(
     path = check_output(path, overwrite=True)
     if path.suffix not in ZARR:
         raise OptionError(f"{path} must end in .zarr: for netCDF use write_file or write_periods.")
-    _need_zarr()
+    need_zarr()
     job = _Job.of(ds, path, encoding or {}, identity)
     if _decide(job, resume=resume, overwrite=overwrite) == "accept":
         shutil.rmtree(path / FOLDER, ignore_errors=True)  # if it was killed at the very end
@@ -184,7 +188,7 @@ def _decide(job: _Job, *, resume: bool, overwrite: bool) -> Literal["begin", "go
         _check_room(path, overwrite=overwrite)
         return "begin"
     unfinished = is_unfinished(path)
-    there = zarr_attributes(path)
+    there = attributes(path)
     record = None
     if resume and there.get(RUN) == digest(job.identity):
         if not unfinished:
@@ -201,7 +205,7 @@ def _check_room(path: Path, *, overwrite: bool) -> None:
     """Refuse a name that something else has: only stores and scraps of ours are removed."""
     if (path / FOLDER).is_dir() or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if not (path / ".zgroup").is_file():
+    if not (path / FORMAT_2).is_file():
         raise OptionError(f"{path} exists and is no zarr store: choose another name.")
     if not overwrite:
         raise OptionError(
@@ -227,9 +231,9 @@ def _in_the_way(
             f" knows what is done: {cure}."
         )
     record = read_record(path / FOLDER) if unfinished else None
-    attributes = {k: dateless(k, v) for k, v in there.items() if k not in (RUN, MARKER)}
+    theirs = {k: dateless(k, v) for k, v in there.items() if k not in (RUN, MARKER)}
     said = differences(
-        record["identity"] if record else {"attributes": attributes},
+        record["identity"] if record else {"attributes": theirs},
         job.identity if record else {"attributes": job.identity["attributes"]},
     )
     what = said or "input, coordinates or options differ"
@@ -267,9 +271,7 @@ def _write_template(job: _Job) -> None:
     path, scratch = job.path, job.path / FOLDER / "template"
     ds = blank(job.ds, job.fields)
     ds.attrs = {**ds.attrs, RUN: digest(job.identity), MARKER: _HINT}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        ds.to_zarr(scratch, mode="w", encoding=dict(job.encoding), compute=False, consolidated=True)
+    to_zarr(ds, scratch, mode="w", encoding=dict(job.encoding), compute=False)
     force_to_disk((p for p in scratch.rglob("*") if p.is_file()), scratch)
     write_record(path / FOLDER, {"identity": job.identity})
     for item in sorted(scratch.iterdir(), key=lambda item: item.name == METADATA):
@@ -287,17 +289,5 @@ def _go_on(job: _Job, progress: str | None) -> None:
     journal = Journal(path / FOLDER, path, len(job.partition), job.files)
     with accounted(journal, path), region_bar(progress, journal.total) as seen:
         compute(job.fields, job.targets, job.partition, journal, seen)
-        content = json.loads((path / METADATA).read_text())
-        del content["attributes"][MARKER]
-        replace_text(path / METADATA, json.dumps(content, indent=2))
+        replace_text(path / METADATA, without_attribute(path, MARKER))
         clear(path / FOLDER)
-
-
-def _need_zarr() -> None:
-    """Say how to install zarr where it is missing."""
-    try:
-        import zarr  # noqa: F401
-    except ImportError as error:
-        raise DataUnavailableError(
-            "zarr is not installed: pip install 'xdeepr[zarr]', or write netCDF."
-        ) from error

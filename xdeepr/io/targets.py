@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
+
+from xdeepr.io import with_zarr
 
 PARTIAL = ".partial"
 """Ending of files that are being written, by us and by zarr; a killed process leaves them."""
@@ -84,29 +84,13 @@ class ZarrTarget:
     def write(self, place: tuple[slice, ...], block: np.ndarray) -> None:
         """Write a block that covers whole files; see :class:`Target`."""
         if self.packing:
-            from xarray.backends.zarr import encode_zarr_variable
-
             variable = xr.Variable(self.dims, block, encoding=dict(self.packing))
-            block = np.asarray(encode_zarr_variable(variable, name=self.name).values)
-        _open_array(self.store, self.name, self.session)[place] = block
+            block = with_zarr.packed(variable, self.name)
+        with_zarr.open_array(self.store, self.name, self.session)[place] = block
 
     def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
         """Return the files that a block is in; see :class:`Target`."""
-        spans = (
-            range(s.start // size, -(-s.stop // size))
-            for s, size in zip(place, self.unit, strict=True)
-        )
-        for index in product(*spans):
-            yield Path(self.store, self.name, "c", *map(str, index))
-
-
-@lru_cache(maxsize=64)
-def _open_array(store: str, name: str, session: str) -> Any:
-    """Return an array; chunks that hold the fill value only are written like all others."""
-    import zarr
-
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(store, path=name, mode="r+")
+        yield from with_zarr.files_of_chunks(self.store, self.name, self.unit, place)
 
 
 @dataclass(frozen=True)
@@ -132,6 +116,12 @@ class SpoolTarget:
         except BaseException:
             scratch.unlink(missing_ok=True)
             raise
+
+    def read(self, place: tuple[slice, ...]) -> np.ndarray:
+        """Return a block that was written."""
+        (file,) = self.files(place)
+        block: np.ndarray = np.load(file)
+        return block
 
     def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
         """Return the file of a block; see :class:`Target`."""
