@@ -180,7 +180,7 @@ def test_silent_when_asked(
 def test_unknown_names_are_refused(cache: Path) -> None:
     with pytest.raises(OptionError, match=r"era5/ERA5_const_sfc_variables\.nc"):
         datasets.fetch_file("era5/nothing.nc")
-    with pytest.raises(OptionError, match="'air_temperature' and 'wind_speed'"):
+    with pytest.raises(OptionError, match="'snow' is not one of air_temperature, wind_speed"):
         datasets.fetch_mogreps_uk("snow")  # type: ignore[arg-type]
 
 

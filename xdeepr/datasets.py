@@ -1,5 +1,9 @@
 """Example data: fetched once, checked against a SHA-256, kept in a cache.
 
+Functions ``fetch_...`` return local files and take `progress`: whether to say what is downloaded
+and show a progress bar. Functions ``open_...`` open them and take `chunks`, as
+:func:`xarray.open_dataset` does; None leaves dask out. All raise what :func:`fetch_file` raises.
+
 Nothing is read, written or downloaded at import. ``registry.txt`` beside this module names each
 file, its hash and its public address at a fixed commit. Three environment variables matter:
 
@@ -20,11 +24,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from xdeepr.errors import DataUnavailableError, OptionError
+from xdeepr.checks import one_of
+from xdeepr.errors import DataUnavailableError
 
 if TYPE_CHECKING:
     import pooch
@@ -86,10 +91,7 @@ def fetch_file(name: str, *, base_url: str | None = None, progress: bool = True)
         ``$XDEEPR_DATA_DIR`` is another file.
     """
     storage = _storage(base_url)
-    if name not in storage.registry:
-        raise OptionError(
-            f"name={name!r}: no such example file; use one of {', '.join(storage.registry_files)}."
-        )
+    one_of("name", name, storage.registry_files)
     path: Path = storage.abspath / name
     if os.environ.get(DATA_DIR_VARIABLE):
         _refuse_other_file(path, storage.registry[name], storage.get_url(name))
@@ -127,16 +129,6 @@ def fetch_era5_italy(*, progress: bool = True) -> Path:
     """ERA5 2 m temperature over Italy: netCDF, 3-hourly, May and June 2022.
 
     488 times on 43 × 48 points of 0.25°, in K. The grid is offset from ERA5's native one.
-
-    Parameters
-    ----------
-    progress : bool, default True
-        Show a progress bar while downloading.
-
-    Returns
-    -------
-    pathlib.Path
-        The local file.
     """
     return fetch_file("era5/era5_t2m_italy_3h_20220501_20220630.nc", progress=progress)
 
@@ -144,34 +136,14 @@ def fetch_era5_italy(*, progress: bool = True) -> Path:
 def fetch_era5_uk(*, progress: bool = True) -> Path:
     """ERA5 2 m temperature over the United Kingdom: GRIB, hourly, March 2019.
 
-    744 times on 33 × 49 points of ERA5's native 0.25° grid, in K.
-
-    Parameters
-    ----------
-    progress : bool, default True
-        Show a progress bar while downloading.
-
-    Returns
-    -------
-    pathlib.Path
-        The local file; reading it takes the ``grib`` extra.
+    744 times on 33 × 49 points of ERA5's native 0.25° grid, in K. Reading it takes the ``grib``
+    extra.
     """
     return fetch_file("era5/era5-2mt-2019-03-uk.grib", progress=progress)
 
 
 def fetch_era5_static(*, progress: bool = True) -> Path:
-    """ERA5 surface geopotential ``z`` and land–sea mask ``lsm``, global at 0.25°.
-
-    Parameters
-    ----------
-    progress : bool, default True
-        Show a progress bar while downloading.
-
-    Returns
-    -------
-    pathlib.Path
-        The local file.
-    """
+    """ERA5 surface geopotential ``z`` and land–sea mask ``lsm``, global at 0.25°."""
     return fetch_file("era5/ERA5_const_sfc_variables.nc", progress=progress)
 
 
@@ -184,8 +156,6 @@ def fetch_mogreps_uk(
     ----------
     variable : {"air_temperature", "wind_speed"}, default "air_temperature"
         Screen temperature in K, or wind speed at 10 m in m s-1.
-    progress : bool, default True
-        Show progress bars while downloading.
 
     Returns
     -------
@@ -197,24 +167,13 @@ def fetch_mogreps_uk(
     OptionError
         If `variable` is not one of the two.
     """
-    if variable not in _MOGREPS_STEMS:
-        raise OptionError(
-            f"variable={variable!r}: MOGREPS-UK example data has "
-            f"{' and '.join(map(repr, get_args(MogrepsVariable)))}; choose one of them."
-        )
-    names = [
-        f"mogreps-uk/{date}T0300Z-PT0012H-{_MOGREPS_STEMS[variable]}.nc" for date in _MOGREPS_DATES
-    ]
+    stem = _MOGREPS_STEMS[one_of("variable", variable, _MOGREPS_STEMS)]
+    names = [f"mogreps-uk/{date}T0300Z-PT0012H-{stem}.nc" for date in _MOGREPS_DATES]
     return [fetch_file(name, progress=progress) for name in names]
 
 
 def fetch_mogreps_uk_static(*, progress: bool = True) -> list[Path]:
     """Land mask and roughness length on the grid of :func:`fetch_mogreps_uk`.
-
-    Parameters
-    ----------
-    progress : bool, default True
-        Show progress bars while downloading.
 
     Returns
     -------
@@ -226,48 +185,23 @@ def fetch_mogreps_uk_static(*, progress: bool = True) -> list[Path]:
 
 
 def fetch_ukv_orography(*, progress: bool = True) -> Path:
-    """UKV surface altitude at 2 km over 120 × 110 points of the United Kingdom, in m.
-
-    Parameters
-    ----------
-    progress : bool, default True
-        Show a progress bar while downloading.
-
-    Returns
-    -------
-    pathlib.Path
-        The local file.
-    """
+    """UKV surface altitude at 2 km over 120 × 110 points of the United Kingdom, in m."""
     return fetch_file("mogreps-uk/ukv_t_plus_orog_120x110/ukvx_orography.nc", progress=progress)
 
 
 def open_era5_italy(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_era5_italy`.
 
-    Parameters
-    ----------
-    chunks : dict, int or "auto", optional
-        As in :func:`xarray.open_dataset`; None leaves dask out.
-
     Returns
     -------
     xarray.Dataset
         ``t2m`` (time, latitude, longitude) in K.
-
-    Examples
-    --------
-    >>> hr = open_era5_italy(chunks={"time": 48})  # doctest: +SKIP
     """
     return xr.open_dataset(fetch_era5_italy(), engine="netcdf4", chunks=chunks)
 
 
 def open_era5_uk(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_era5_uk` through cfgrib.
-
-    Parameters
-    ----------
-    chunks : dict, int or "auto", optional
-        As in :func:`xarray.open_dataset`; None leaves dask out.
 
     Returns
     -------
@@ -292,11 +226,6 @@ def open_era5_uk(*, chunks: Chunks = None) -> xr.Dataset:
 def open_era5_static(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_era5_static`, without its time dimension of length one.
 
-    Parameters
-    ----------
-    chunks : dict, int or "auto", optional
-        As in :func:`xarray.open_dataset`; None leaves dask out.
-
     Returns
     -------
     xarray.Dataset
@@ -315,9 +244,8 @@ def open_mogreps_uk(
     Parameters
     ----------
     variable : {"air_temperature", "wind_speed"}, default "air_temperature"
-        Screen temperature in K, or wind speed at 10 m in m s-1.
-    chunks : dict, int or "auto", optional
-        As in :func:`xarray.open_dataset`; None reads the fields (8 MB) into memory.
+        Screen temperature in K, or wind speed at 10 m in m s-1. Without `chunks` the fields (8 MB)
+        are read into memory.
 
     Returns
     -------
@@ -345,11 +273,6 @@ def open_mogreps_uk(
 def open_mogreps_uk_static(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_mogreps_uk_static` as one dataset.
 
-    Parameters
-    ----------
-    chunks : dict, int or "auto", optional
-        As in :func:`xarray.open_dataset`; None leaves dask out.
-
     Returns
     -------
     xarray.Dataset
@@ -363,11 +286,6 @@ def open_mogreps_uk_static(*, chunks: Chunks = None) -> xr.Dataset:
 
 def open_ukv_orography(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_ukv_orography`.
-
-    Parameters
-    ----------
-    chunks : dict, int or "auto", optional
-        As in :func:`xarray.open_dataset`; None leaves dask out.
 
     Returns
     -------

@@ -96,7 +96,7 @@ def test_times_that_do_not_serve(out: xr.Dataset, tmp_path: Path, change, said: 
 def test_a_name_of_a_file_and_an_unknown_period(out: xr.Dataset, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"hr\.nc must be a folder"):
         write_periods(out, tmp_path / "hr.nc")
-    with pytest.raises(OptionError, match="'week': give 'day', 'month' or 'year'"):
+    with pytest.raises(OptionError, match="'week' is not one of day, month, year"):
         write_periods(out, tmp_path, period="week")  # type: ignore[arg-type]
 
 

@@ -41,7 +41,9 @@ def open_file(path: str | os.PathLike[str]) -> xr.Dataset:
 
     Examples
     --------
-    >>> ds = open_file("era5_t2m.nc")  # doctest: +SKIP
+    >>> path = write_file(xr.Dataset({"t2m": ("x", [280.0, 281.0])}), "t2m.nc")
+    >>> open_file(path).t2m.values
+    array([280., 281.])
     """
     path = Path(path)
     if not path.exists():
@@ -146,7 +148,10 @@ def write_file(
 
     Examples
     --------
-    >>> write_file(out, "t2m_hr.zarr", progress="downscaling")  # doctest: +SKIP
+    >>> lr, hr, _ = xdeepr.synthetic.example_pair(days=1)
+    >>> out = lr.deepr.downscale("bicubic", like=hr)
+    >>> write_file(out, "t2m_hr.zarr").name
+    't2m_hr.zarr'
     """
     path = check_output(path, overwrite=overwrite)
     with whole(path) as scratch, progress_bar(progress):
@@ -185,17 +190,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def progress_bar(text: str | None) -> AbstractContextManager[Any]:
-    """Return a progress bar over what dask computes, or nothing for no text.
-
-    Parameters
-    ----------
-    text : str or None
-        What is being done.
-
-    Returns
-    -------
-    context manager
-    """
+    """Return a context in which dask's computations have a progress bar, if there is a text."""
     if text is None:
         return nullcontext()
     from tqdm.dask import TqdmCallback
@@ -207,17 +202,10 @@ def progress_bar(text: str | None) -> AbstractContextManager[Any]:
 def region_bar(text: str | None, total: int) -> Iterator[Callable[[int], object]]:
     """Show a progress bar over the regions of a result, or nothing for no text.
 
-    Parameters
-    ----------
-    text : str or None
-        What is being done.
-    total : int
-        Number of regions.
-
     Yields
     ------
     callable
-        To be told how many are done.
+        To be called with the number of regions done.
     """
     if text is None:
         yield lambda done: None

@@ -1,4 +1,4 @@
-"""Which run a half-finished result belongs to, and what differs where it is another.
+"""Which run a half-finished result belongs to, and how two runs differ.
 
 The identity is a nested mapping of plain values. It leaves out what may differ between two starts
 of one run: the dates that say when a file was made.
@@ -41,16 +41,11 @@ _CF = frozenset([*_PACKING, "units", "calendar", "coordinates", "grid_mapping"])
 def split_variables(ds: xr.Dataset) -> tuple[list[str], list[str]]:
     """Tell the fields, which are computed in regions, from the rest, which is written first.
 
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The result.
-
     Returns
     -------
     (list of str, list of str)
-        Data variables of numbers that dask computes; coordinates, their bounds, and what is in
-        memory anyway.
+        Data variables of numbers that dask computes; coordinates, their bounds, and variables
+        that are in memory anyway.
     """
     helpers = {
         name
@@ -67,18 +62,7 @@ def split_variables(ds: xr.Dataset) -> tuple[list[str], list[str]]:
 
 
 def clean_encodings(ds: xr.Dataset) -> xr.Dataset:
-    """Return a dataset without the encodings that belong to the layout of another file.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Whatever was opened and computed.
-
-    Returns
-    -------
-    xarray.Dataset
-        A shallow copy.
-    """
+    """Return a shallow copy without the encodings that belong to the layout of another file."""
     ds = ds.copy(deep=False)
     for variable in ds.variables.values():
         kept = {k: v for k, v in variable.encoding.items() if k in _CF}
@@ -87,17 +71,7 @@ def clean_encodings(ds: xr.Dataset) -> xr.Dataset:
 
 
 def packing(encoding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of an encoding that changes numbers.
-
-    Parameters
-    ----------
-    encoding : mapping
-        Encoding of a variable.
-
-    Returns
-    -------
-    dict
-    """
+    """Return the part of a variable's encoding that changes numbers."""
     return {k: encoding[k] for k in _PACKING if k in encoding}
 
 
@@ -148,18 +122,7 @@ def describe(
 
 
 def digest(identity: Mapping[str, Any]) -> str:
-    """Return a short hash of an identity.
-
-    Parameters
-    ----------
-    identity : mapping
-        From :func:`describe`.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
-    """
+    """Return a hash of an identity that :func:`describe` made: 16 hexadecimal digits."""
     text = json.dumps(identity, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -214,20 +177,7 @@ def content_digest(path: str | os.PathLike[str]) -> str:
 
 
 def dateless(name: Hashable, value: Any) -> Any:
-    """Return an attribute as it is compared: without the dates of the history.
-
-    Parameters
-    ----------
-    name : hashable
-        Name of a global attribute.
-    value : object
-        Its value.
-
-    Returns
-    -------
-    object
-        A plain one.
-    """
+    """Return a global attribute as it is compared: as JSON keeps it, without dates."""
     if name == "history":
         return _STAMP.sub("", str(value))
     return "a date" if name in DATES else _plain(value)
@@ -239,11 +189,11 @@ def _compare(
     """Say for each entry of a part of two identities whether it differs."""
     one, other = there.get(part, {}), here.get(part, {})
     for name in [*one, *(n for n in other if n not in one)]:
-        what = words.format(name if words == "{}" else repr(name))
+        entry = words.format(name if words == "{}" else repr(name))
         if name not in other or name not in one:
-            yield f"{what} is only {'there' if name in one else 'here'}"
+            yield f"{entry} is only {'there' if name in one else 'here'}"
         elif one[name] != other[name]:
-            yield f"{what} {_change(part, one[name], other[name])}"
+            yield f"{entry} {_change(part, one[name], other[name])}"
 
 
 def _change(part: str, there: Any, here: Any) -> str:

@@ -1,9 +1,11 @@
-"""What of a run is done: a list on disk, and the workers' notes that lead to it.
+"""Which regions of a run are done: a list on disk, and the workers' notes that lead to it.
 
 A worker notes a region when it has written all its blocks. The process that leads the run reads
 the notes, forces the files to disk, and only then enters the region in the journal. So the journal
 is right even after a power cut, and workers do not wait for the disk. Workers need not be on the
 same machine: a file system that all of them see is enough.
+
+The functions take the folder of the journal, :data:`FOLDER` in that of the result.
 """
 
 from __future__ import annotations
@@ -53,16 +55,7 @@ class Session:
     folder: str
 
     def write(self, target: Target, place: tuple[slice, ...], block: Any) -> None:
-        """Write a block; this is a function that dask runs.
-
-        Parameters
-        ----------
-        target : Target
-            Where to.
-        place : tuple of slice
-            Place of the block in the field.
-        block : numpy.ndarray
-            Values.
+        """Write a block at its place in the field; this is a function that dask runs.
 
         Raises
         ------
@@ -78,12 +71,7 @@ class Session:
     def note(self, number: int, _: Any) -> None:
         """Note that all blocks of a region are written; this is a function that dask runs.
 
-        Parameters
-        ----------
-        number : int
-            The region.
-        _ : object
-            What the writing tasks gave, so that this one comes after them.
+        The second argument is made of the results of the writing tasks, so that this comes after.
 
         Raises
         ------
@@ -107,14 +95,12 @@ class Journal:
 
     Parameters
     ----------
-    folder : pathlib.Path
-        Folder of the journal.
-    root : pathlib.Path
-        Folder of the result; files below it are forced to disk.
+    folder, root : pathlib.Path
+        Folders of the journal and of the result; files below the latter are forced to disk.
     total : int
         Number of regions.
     files : callable
-        Gives the files of a region.
+        Number of a region -> its files.
     """
 
     def __init__(
@@ -138,12 +124,12 @@ class Journal:
         Parameters
         ----------
         seen : callable
-            Is told how many regions are done whenever there are more.
+            Called with the number of regions done, whenever there are more.
 
         Yields
         ------
         Session
-            For the workers.
+            Goes to the workers.
 
         Raises
         ------
@@ -211,19 +197,8 @@ class Journal:
 
 
 @contextmanager
-def accounted(journal: Journal, what: Path) -> Iterator[None]:
-    """Say how much is done when a run ends early.
-
-    Parameters
-    ----------
-    journal : Journal
-        Which regions are done.
-    what : pathlib.Path
-        What is written, for the message.
-
-    Yields
-    ------
-    None
+def accounted(journal: Journal, result: Path) -> Iterator[None]:
+    """Say how much of a result is done when its run ends early.
 
     Raises
     ------
@@ -233,7 +208,7 @@ def accounted(journal: Journal, what: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        done = f"{len(journal.done)} of {journal.total} regions of {what} are written"
+        done = f"{len(journal.done)} of {journal.total} regions of {result} are written"
         if isinstance(error, OutputError) or (
             isinstance(error, OSError) and not isinstance(error, XdeeprError)
         ):
@@ -246,25 +221,13 @@ def accounted(journal: Journal, what: Path) -> Iterator[None]:
 
 
 def end_sessions(folder: Path) -> None:
-    """Make workers of an earlier start, which may still live, write no more.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder of the journal.
-    """
+    """Make workers of an earlier start, which may still live, write no more."""
     for left in folder.glob("session-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def clear(folder: Path) -> None:
-    """Remove all but the lock.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder of the journal.
-    """
+    """Remove all but the lock."""
     for item in folder.iterdir():
         if item.is_dir():
             shutil.rmtree(item, ignore_errors=True)
@@ -273,17 +236,7 @@ def clear(folder: Path) -> None:
 
 
 def read_numbers(file: Path) -> set[int]:
-    """Return the regions in a journal or a note; half a line counts for nothing.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-        It need not be there.
-
-    Returns
-    -------
-    set of int
-    """
+    """Return the regions in a journal or a note, none without it; half a line does not count."""
     try:
         text = file.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
@@ -293,17 +246,7 @@ def read_numbers(file: Path) -> set[int]:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return what is known of the run that a journal belongs to.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder of the journal.
-
-    Returns
-    -------
-    dict or None
-        None if there is no record.
+    """Return the record of the run that a journal belongs to, or None if there is none.
 
     Raises
     ------
@@ -327,28 +270,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write what is known of a run, whole or not at all.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder of the journal.
-    record : mapping
-        JSON values.
-    """
+    """Write the record of a run, made of JSON values, whole or not at all."""
     replace_text(folder / RECORD, json.dumps({"format": 1, **record}, indent=1))
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Write a text file, whole or not at all, and wait until it is on disk.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-        What to make or replace.
-    text : str
-        Its content.
-    """
+    """Write a text file, whole or not at all, and wait until it is on disk."""
     scratch = file.with_name(file.name + PARTIAL)
     scratch.write_text(text)
     force_to_disk([scratch], file.parent)
@@ -357,22 +284,7 @@ def replace_text(file: Path, text: str) -> None:
 
 
 def is_unfinished(path: str | os.PathLike[str]) -> bool:
-    """Say whether a zarr store, or a folder of periods, is being written or was given up.
-
-    Parameters
-    ----------
-    path : path-like
-        A folder.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_unfinished("t2m_hr.zarr")  # doctest: +SKIP
-    False
-    """
+    """Say whether a zarr store, or a folder of periods, is being written or was given up."""
     path = Path(path)
     if (path / with_zarr.METADATA).is_file():
         return MARKER in with_zarr.attributes(path)

@@ -4,6 +4,10 @@ The system's own record lock says on one machine, and on network file systems th
 whether the holder lives: it goes with the process. Where it cannot say (another machine, a file
 system without locks), the holder is watched: it writes a new number into the file every few
 seconds, and one that stands still is dead.
+
+filelock's SoftFileLease (4.3) does not do: where the file system cannot exchange two names (NFS,
+9p, older FUSE) it never takes over the lock of a killed process, and it takes the lock of a
+process that is merely stopped for longer than the lease.
 """
 
 from __future__ import annotations
@@ -33,20 +37,16 @@ _guard = threading.Lock()
 
 
 @contextmanager
-def locked(file: Path, what: Path) -> Iterator[None]:
-    """Hold a lock file while a block runs.
+def locked(file: Path, result: Path) -> Iterator[None]:
+    """Hold the lock file of a result while a block runs.
 
     Parameters
     ----------
     file : pathlib.Path
         The lock file. Its folder is made where it is missing; in the end the file is removed,
         and the folder too if it is empty.
-    what : pathlib.Path
-        What is locked, for the message.
-
-    Yields
-    ------
-    None
+    result : pathlib.Path
+        Named in the message.
 
     Raises
     ------
@@ -56,10 +56,10 @@ def locked(file: Path, what: Path) -> Iterator[None]:
     key = str(file.resolve())
     with _guard:  # record locks do not tell two threads of a process apart
         if key in _held:
-            raise _refusal(what, _own())
+            raise _refusal(result, _own())
         _held.add(key)
     try:
-        handle = _acquire(file, what)
+        handle = _acquire(file, result)
         stop = threading.Event()
         beats = threading.Thread(target=_beat, args=(handle, stop), daemon=True)
         beats.start()
@@ -78,7 +78,7 @@ def locked(file: Path, what: Path) -> Iterator[None]:
             _held.discard(key)
 
 
-def _acquire(file: Path, what: Path) -> int:
+def _acquire(file: Path, result: Path) -> int:
     """Return the handle of the lock file once it is ours."""
     while True:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def _acquire(file: Path, what: Path) -> int:
                 # to look at the file by its name gives the system's lock back: take it again
                 certain = False if _lives(file) else _system_lock(handle)
             if certain is False:
-                raise _refusal(what, holder)
+                raise _refusal(result, holder)
             if not _is_file(handle, file):  # its last holder has just removed it
                 os.close(handle)
                 continue
@@ -187,10 +187,10 @@ def _is_file(handle: int, file: Path) -> bool:
         return False
 
 
-def _refusal(what: Path, holder: dict[str, Any]) -> OutputError:
+def _refusal(result: Path, holder: dict[str, Any]) -> OutputError:
     pid, host, since = (holder.get(k, "unknown") for k in ("pid", "host", "since"))
     return OutputError(
-        f"{what} is being written by process {pid} on {host} (since {since}), and two runs cannot"
+        f"{result} is being written by process {pid} on {host} (since {since}), and two runs cannot"
         " write one result: wait for it, or end it and start again."
     )
 

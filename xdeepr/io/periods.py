@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from xdeepr.checks import one_of
 from xdeepr.errors import OptionError, OutputError
 from xdeepr.io import with_netcdf
 from xdeepr.io.files import NETCDF, ZARR, region_bar
@@ -105,7 +106,10 @@ def write_periods(
 
     Examples
     --------
-    >>> write_periods(out, "t2m_hr", period="month", progress="downscaling")  # doctest: +SKIP
+    >>> lr, hr, _ = xdeepr.synthetic.example_pair(days=2)
+    >>> out = lr.deepr.downscale("bicubic", like=hr)
+    >>> [file.name for file in write_periods(out, "t2m_hr", period="day")]
+    ['t2m_2001-07-01.nc', 't2m_2001-07-02.nc']
     """
     folder = Path(folder)
     if folder.suffix in NETCDF + ZARR or folder.is_file():
@@ -173,20 +177,19 @@ class _Job:
 
 def _time(ds: xr.Dataset) -> str:
     """Return the dimension of time."""
-    found = time_dims(ds)
-    if len(found) != 1:
+    dims = time_dims(ds)
+    if len(dims) != 1:
         raise OptionError(
-            f"period: there must be one dimension of times, and there is {' and '.join(found)}."
-            if found
+            f"period: there must be one dimension of times, and there is {' and '.join(dims)}."
+            if dims
             else "period: the result has no dimension of times. Write it to one file."
         )
-    return found[0]
+    return dims[0]
 
 
 def _periods(time: xr.DataArray, period: Period) -> Iterator[tuple[str, slice]]:
     """Return the name of each period and its place."""
-    if period not in _PARTS:
-        raise OptionError(f"period={period!r}: give 'day', 'month' or 'year'.")
+    one_of("period", period, _PARTS)
     parts = [getattr(time.dt, part).values for part in _PARTS[period]]
     labels = [
         "-".join([f"{y:04d}", *(f"{n:02d}" for n in rest)]) for y, *rest in zip(*parts, strict=True)
@@ -211,8 +214,8 @@ def _begin(job: _Job, place: Path, *, resume: bool, overwrite: bool) -> tuple[_J
     there = [file for file, state in states.items() if state != "absent"]
     if not resume:
         if (there or record) and not overwrite:
-            what = there[0] if there else f"an unfinished run in {place.parents[1]}"
-            raise OptionError(f"{what} exists already, and resume is off: {_CURE}.")
+            hit = there[0] if there else f"an unfinished run in {place.parents[1]}"
+            raise OptionError(f"{hit} exists already, and resume is off: {_CURE}.")
         for file in there:
             file.unlink()
         clear(place)
@@ -261,8 +264,8 @@ def _refuse_files(job: _Job, states: Mapping[Path, str], place: Path, *, begun: 
         if state == "other":
             there = {k: dateless(k, v) for k, v in _attributes(file).items() if k != RUN}
             here = {"attributes": job.identity["attributes"]}
-            what = differences({"attributes": there}, here) or "input or options differ"
-            raise OutputError(f"{file} is of another run ({what}): {_CURE}.")
+            said = differences({"attributes": there}, here) or "input or options differ"
+            raise OutputError(f"{file} is of another run ({said}): {_CURE}.")
 
 
 def _settle_others(job: _Job, place: Path, *, overwrite: bool) -> None:
@@ -273,9 +276,9 @@ def _settle_others(job: _Job, place: Path, *, overwrite: bool) -> None:
         if record is None or not ours & set(record["files"]):
             continue
         if not overwrite:
-            what = differences(record["identity"], job.identity)
+            said = differences(record["identity"], job.identity)
             raise OutputError(
-                f"{place.parents[1]} holds files of another run that is not finished ({what};"
+                f"{place.parents[1]} holds files of another run that is not finished ({said};"
                 " there: on disk, here: in this run). Run the former command again to finish that,"
                 f" {_CURE}."
             )

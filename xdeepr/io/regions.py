@@ -81,16 +81,7 @@ class Partition:
     def of(cls, fields: Sequence[Field], first: Sequence[str] = ()) -> Partition:
         """Cut the dimensions of all fields where no block is cut.
 
-        Parameters
-        ----------
-        fields : sequence of Field
-            What is computed.
-        first : sequence of str
-            Dimensions that vary slowest: those whose parts share their inputs.
-
-        Returns
-        -------
-        Partition
+        The dimensions in `first` vary slowest: those whose parts share their inputs.
         """
         edges: dict[str, set[int]] = {}
         for field in fields:
@@ -110,17 +101,7 @@ class Partition:
         return prod(self.shape)
 
     def spans(self, number: int) -> dict[str, tuple[int, int]]:
-        """Return where a region begins and ends along each dimension.
-
-        Parameters
-        ----------
-        number : int
-            Which region.
-
-        Returns
-        -------
-        dict
-        """
+        """Return where a region begins and ends along each dimension."""
         out = {}
         for dim, edges in reversed([*self.cuts.items()]):
             number, at = divmod(number, len(edges) - 1)
@@ -131,13 +112,6 @@ class Partition:
         self, field: Field, number: int
     ) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """Return the blocks of a field that a region has.
-
-        Parameters
-        ----------
-        field : Field
-            One of those the partition was made of.
-        number : int
-            Which region.
 
         Yields
         ------
@@ -158,23 +132,7 @@ class Partition:
 def files_of(
     fields: Sequence[Field], targets: Mapping[str, Target], partition: Partition, number: int
 ) -> Iterator[Path]:
-    """Return the files of a region.
-
-    Parameters
-    ----------
-    fields : sequence of Field
-        What is computed.
-    targets : mapping
-        Name of a field -> where it goes.
-    partition : Partition
-        The regions.
-    number : int
-        Which region.
-
-    Yields
-    ------
-    pathlib.Path
-    """
+    """Return the files of a region; `targets` are those of the fields, by name."""
     for field in fields:
         for _, place in partition.blocks(field, number):
             yield from targets[field.name].files(place)
@@ -195,15 +153,15 @@ def compute(
     Parameters
     ----------
     fields : sequence of Field
-        What to compute.
+        Of one result.
     targets : mapping
-        Name of a field -> where it goes.
+        Name of a field -> its target.
     partition : Partition
         The regions.
     journal : Journal
-        Which are done.
+        Of these regions.
     seen : callable
-        Is told how many regions are done.
+        Called with the number of regions done.
 
     Raises
     ------

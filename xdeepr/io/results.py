@@ -1,4 +1,4 @@
-"""Prepare a result for being written in parts: what is a field, and where its blocks end."""
+"""Prepare a result for being written in parts: its fields, and where their blocks end."""
 
 from __future__ import annotations
 
@@ -15,17 +15,7 @@ from xdeepr.io.regions import Field
 
 
 def loaded(ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
-    """Return a dataset with all but the fields in memory, and the names of the fields.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The result.
-
-    Returns
-    -------
-    (xarray.Dataset, list of str)
-    """
+    """Return a dataset with all but the fields in memory, and the names of the fields."""
     fields, rest = split_variables(ds)
     small = ds[[name for name in rest if ds[name].chunks is not None]].compute()
     coords = {n: small[n].variable for n in small.coords if n in rest and ds[n].chunks}
@@ -36,17 +26,10 @@ def loaded(ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
 def check_encoding(ds: xr.Dataset, encoding: Mapping[str, Any]) -> None:
     """Refuse encodings of variables that are not there.
 
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The result.
-    encoding : mapping
-        Name of a variable -> encoding.
-
     Raises
     ------
     OptionError
-        If a name is unknown.
+        Names the variable.
     """
     unknown = sorted(set(encoding) - set(map(str, ds.variables)))
     if unknown:
@@ -57,21 +40,7 @@ def check_encoding(ds: xr.Dataset, encoding: Mapping[str, Any]) -> None:
 def aligned(
     ds: xr.Dataset, names: Sequence[str], units: Mapping[str, tuple[int, ...]]
 ) -> list[Field]:
-    """Return fields in blocks that cover whole files.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The result.
-    names : sequence of str
-        Names of the fields.
-    units : mapping
-        Name of a field -> shape of what lies in one file.
-
-    Returns
-    -------
-    list of Field
-    """
+    """Return fields in blocks that cover whole files; `units` are the shapes of one file's part."""
     fields = []
     for name in names:
         array = ds[name].data
@@ -86,34 +55,12 @@ def aligned(
 
 
 def time_dims(ds: xr.Dataset) -> list[str]:
-    """Return the dimensions of time.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The result.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return the dimensions of time."""
     return [str(d) for d in ds.dims if d in ds.coords and cf.holds_times(ds[d])]
 
 
 def blank(ds: xr.Dataset, fields: Sequence[Field]) -> xr.Dataset:
-    """Return a dataset with nothing in its fields, of which metadata are written.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The result.
-    fields : sequence of Field
-        Its fields.
-
-    Returns
-    -------
-    xarray.Dataset
-    """
+    """Return a dataset with nothing in its fields, to write metadata from."""
     zeros = {
         f.name: ds[f.name].variable.copy(
             data=da.zeros(f.array.shape, dtype=f.array.dtype, chunks=-1)

@@ -102,8 +102,11 @@ def write_zarr(
 
     Examples
     --------
-    >>> out = lr.deepr.downscale("my-model", members=10, seed=7)  # doctest: +SKIP
-    >>> write_zarr(out, "t2m_hr.zarr", progress="downscaling")  # doctest: +SKIP
+    >>> lr, hr, _ = xdeepr.synthetic.example_pair(days=1)
+    >>> out = lr.deepr.downscale("bicubic", like=hr)
+    >>> path = write_zarr(out, "t2m_hr.zarr")
+    >>> is_unfinished(path)
+    False
     """
     path = check_output(path, overwrite=True)
     if path.suffix not in ZARR:
@@ -236,13 +239,13 @@ def _in_the_way(
         record["identity"] if record else {"attributes": theirs},
         job.identity if record else {"attributes": job.identity["attributes"]},
     )
-    what = said or "input, coordinates or options differ"
+    said = said or "input, coordinates or options differ"
     if unfinished:
         return OutputError(
-            f"{path} holds an unfinished result of another run ({what}; there: on disk, here: in"
+            f"{path} holds an unfinished result of another run ({said}; there: on disk, here: in"
             f" this run). Run the former command again to finish that, {cure}."
         )
-    return OptionError(f"{path} exists already, of another run ({what}): {cure}.")
+    return OptionError(f"{path} exists already, of another run ({said}): {cure}.")
 
 
 def _begin(job: _Job) -> None:

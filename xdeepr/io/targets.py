@@ -27,31 +27,13 @@ WAITING = 32
 
 
 class Target(Protocol):
-    """What the blocks of one field are written to."""
+    """Takes the blocks of one field, each with its place there."""
 
     def write(self, place: tuple[slice, ...], block: np.ndarray) -> None:
-        """Write a block.
-
-        Parameters
-        ----------
-        place : tuple of slice
-            Its place in the field.
-        block : numpy.ndarray
-            Values.
-        """
+        """Write a block."""
 
     def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
-        """Return the files that a block is in.
-
-        Parameters
-        ----------
-        place : tuple of slice
-            Its place in the field.
-
-        Yields
-        ------
-        pathlib.Path
-        """
+        """Return the files that a block is in."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +64,14 @@ class ZarrTarget:
     session: str = ""
 
     def write(self, place: tuple[slice, ...], block: np.ndarray) -> None:
-        """Write a block that covers whole files; see :class:`Target`."""
+        """Write a block that covers whole files."""
         if self.packing:
             variable = xr.Variable(self.dims, block, encoding=dict(self.packing))
             block = with_zarr.packed(variable, self.name)
         with_zarr.open_array(self.store, self.name, self.session)[place] = block
 
     def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
-        """Return the files that a block is in; see :class:`Target`."""
+        """Return the files that a block is in."""
         yield from with_zarr.files_of_chunks(self.store, self.name, self.unit, place)
 
 
@@ -106,7 +88,7 @@ class SpoolTarget:
     folder: str
 
     def write(self, place: tuple[slice, ...], block: np.ndarray) -> None:
-        """Write a block under another name and rename it; see :class:`Target`."""
+        """Write a block under another name and rename it."""
         (file,) = self.files(place)
         scratch = file.with_suffix(f".{os.getpid()}-{id(block)}{PARTIAL}")
         try:
@@ -124,7 +106,7 @@ class SpoolTarget:
         return block
 
     def files(self, place: tuple[slice, ...]) -> Iterator[Path]:
-        """Return the file of a block; see :class:`Target`."""
+        """Return the file of a block."""
         yield Path(self.folder, "-".join(["block", *(str(s.start) for s in place)]) + ".npy")
 
 

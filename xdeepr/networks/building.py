@@ -25,6 +25,7 @@ def takes(*sources: Callable[..., Any]) -> Callable[[Constructor], Constructor]:
 
     Examples
     --------
+    >>> from dataclasses import dataclass
     >>> @dataclass(kw_only=True)
     ... class Size:
     ...     width: int = 8
