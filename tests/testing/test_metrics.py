@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from xdeepr.testing import check_metric
-from xdeepr.verification.metrics import METRICS, Metric, Statistic
+from xdeepr.verification.metrics import METRICS, Mean, Metric, Statistic
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -21,7 +21,7 @@ def of(statistic, needs="ensemble", **changes) -> Metric:
     added = Metric(
         "odd", "an odd score", label="odd", units="field", better="lower",
         statistics=(Statistic(lambda pair: {"value": statistic(pair)}, needs),),
-        score=lambda means: means["value"], power=1,
+        score=Mean("value"),
     )  # fmt: skip
     return replace(added, **changes)
 
@@ -49,7 +49,7 @@ CORRECT = of(error, "cell")
         (of(one_member), "in another order of members"),
         (replace(CORRECT, units="1"), "in other units"),
         (replace(CORRECT, better="higher"), "the best forecast"),
-        (replace(CORRECT, power=2), "averaged over halves"),
+        (replace(CORRECT, score=Mean("value", power=2)), "in other units"),
         (replace(CORRECT, dims=("rank",)), "dimensions"),
         (of(lambda pair: error(pair).compute(), "cell"), "when the score is planned"),
         (of(lambda pair: 1 + 0 * error(pair), "cell", units="1"), "the best forecast"),

@@ -12,7 +12,7 @@ from xdeepr.cli import main
 from xdeepr.errors import OptionError
 from xdeepr.plotting import plot_scores
 from xdeepr.verification import METRICS, Metric, metric, score_table, verify
-from xdeepr.verification.metrics import Statistic
+from xdeepr.verification.metrics import Mean, Statistic
 
 
 @pytest.fixture
@@ -28,8 +28,7 @@ def worst(monkeypatch: pytest.MonkeyPatch) -> Metric:
         units="field",
         better="lower",
         statistics=(fourth,),
-        score=lambda means: means["fourth_power"] ** 0.25,
-        power=4,
+        score=Mean("fourth_power", power=4),
     )
     monkeypatch.setitem(METRICS, added.name, added)
     return added

@@ -12,11 +12,12 @@ from xdeepr.verification.metrics.ensemble import (
     SPREAD_SKILL_RATIO,
     crps,
 )
-from xdeepr.verification.metrics.metric import REALIZATION, Metric, Pair, Statistic
+from xdeepr.verification.metrics.metric import REALIZATION, Mean, Metric, Pair, Statistic
 
 __all__ = [
     "METRICS",
     "REALIZATION",
+    "Mean",
     "Metric",
     "Pair",
     "Statistic",

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from xdeepr.verification.metrics.metric import Means, Metric, Pair, Statistic
+from xdeepr.verification.metrics.metric import Mean, Means, Metric, Pair, Statistic
 
 _VARIANCE_FLOOR = 1e-13
 """Below this share of the mean square, a variance from float64 moments is rounding error."""
@@ -66,41 +66,18 @@ ERRORS = Statistic(_errors, needs="cell")
 MOMENTS = Statistic(_moments, needs="cell")
 
 RMSE = Metric(
-    "rmse",
-    "root-mean-square error",
-    label="RMSE",
-    units="field",
-    better="lower",
-    statistics=(ERRORS,),
-    score=lambda means: means["squared_error"] ** 0.5,
-    power=2,
-)
+    "rmse", "root-mean-square error", label="RMSE", units="field", better="lower",
+    statistics=(ERRORS,), score=Mean("squared_error", power=2),
+)  # fmt: skip
 MAE = Metric(
-    "mae",
-    "mean absolute error",
-    label="MAE",
-    units="field",
-    better="lower",
-    statistics=(ERRORS,),
-    score=lambda means: means["absolute_error"],
-    power=1,
-)
+    "mae", "mean absolute error", label="MAE", units="field", better="lower",
+    statistics=(ERRORS,), score=Mean("absolute_error"),
+)  # fmt: skip
 BIAS = Metric(
-    "bias",
-    "mean error (forecast minus reference)",
-    label="bias",
-    units="field",
-    better="zero",
-    statistics=(ERRORS,),
-    score=lambda means: means["error"],
-    power=1,
-)
+    "bias", "mean error (forecast minus reference)", label="bias", units="field", better="zero",
+    statistics=(ERRORS,), score=Mean("error"),
+)  # fmt: skip
 PEARSON_R = Metric(
-    "pearson_r",
-    "Pearson correlation coefficient",
-    label="correlation",
-    units="1",
-    better="higher",
-    statistics=(MOMENTS,),
-    score=_correlation,
-)
+    "pearson_r", "Pearson correlation coefficient", label="correlation", units="1", better="higher",
+    statistics=(MOMENTS,), score=_correlation,
+)  # fmt: skip

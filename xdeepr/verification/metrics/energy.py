@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xdeepr.verification.metrics.metric import REALIZATION, Means, Metric, Pair, Statistic
+from xdeepr.verification.metrics.metric import REALIZATION, Mean, Means, Metric, Pair, Statistic
 
 
 def energy_score(
@@ -143,24 +143,11 @@ def _statistics(pair: Pair) -> Means:
 ENERGY = Statistic(_statistics, needs="field")
 
 ENERGY_SCORE = Metric(
-    "energy_score",
-    "energy score of whole fields",
-    label="energy score",
-    units="field",
-    better="lower",
-    statistics=(ENERGY,),
-    score=lambda means: means["energy_score"],
-    power=1,
-    usual=False,
-)
+    "energy_score", "energy score of whole fields", label="energy score", units="field",
+    better="lower", statistics=(ENERGY,), score=Mean("energy_score"), usual=False,
+)  # fmt: skip
 ENERGY_SCORE_FAIR = Metric(
-    "energy_score_fair",
-    "fair energy score of whole fields",
-    label="fair energy score",
-    units="field",
-    better="lower",
-    statistics=(ENERGY,),
-    score=lambda means: means["energy_score_fair"],
-    power=1,
+    "energy_score_fair", "fair energy score of whole fields", label="fair energy score",
+    units="field", better="lower", statistics=(ENERGY,), score=Mean("energy_score_fair"),
     usual=False,
-)
+)  # fmt: skip

@@ -64,6 +64,26 @@ class Statistic:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """A score that is the mean of one statistic, or a root of it.
+
+    Parameters
+    ----------
+    of : str
+        Name of the statistic's value.
+    power : int
+        The score to this power is the mean: 2 for a root-mean-square.
+    """
+
+    of: str
+    power: int = 1
+
+    def __call__(self, means: Means) -> xr.DataArray:
+        """Return the score."""
+        return means[self.of] if self.power == 1 else means[self.of] ** (1 / self.power)
+
+
+@dataclass(frozen=True)
 class Metric:
     """A score: everything that is known of it, for the verb, tables, charts and commands.
 
@@ -83,10 +103,7 @@ class Metric:
     statistics : tuple of Statistic
         Each is computed once, whatever the number of scores that need it.
     score : callable
-        Maps the means of the statistics to the score. Weights are the same for all means.
-    power : int or None
-        The score to this power is a mean, so that scores of parts can be averaged: 2 for the
-        root of a mean, None for a formula of several means.
+        Maps the means of the statistics to the score: a :class:`Mean`, or a formula of several.
     dims : tuple of str
         Dimensions of its own, such as "rank".
     single : bool
@@ -102,10 +119,14 @@ class Metric:
     better: Literal["lower", "higher", "zero", "one", "flat"]
     statistics: tuple[Statistic, ...]
     score: Callable[[Means], xr.DataArray]
-    power: int | None = None
     dims: tuple[str, ...] = ()
     single: bool = True
     usual: bool = True
+
+    @property
+    def power(self) -> int | None:
+        """Power of the score that can be averaged over parts; None for a formula of means."""
+        return self.score.power if isinstance(self.score, Mean) else None
 
     @property
     def needs(self) -> set[str]:
