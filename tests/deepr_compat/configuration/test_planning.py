@@ -261,7 +261,8 @@ def test_schedulers_without_betas_mean_the_noise_levels_of_karras() -> None:
             {"prediction_type": "noise"},
             "kwargs: prediction_type='noise' is not one",
         ),
-        ("DDPMScheduler", {"thresholding": True}, "scheduler.kwargs: .*thresholding"),
+        ("DDPMScheduler", {"variance_type": "learned"}, "scheduler.kwargs: .*predicts a variance"),
+        ("DDPMScheduler", {"clip_sample": "yes"}, "scheduler.kwargs: clip_sample"),
     ],
 )
 def test_a_wrong_scheduler(class_name: str, kwargs: dict[str, Any], message: str) -> None:

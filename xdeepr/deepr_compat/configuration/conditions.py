@@ -34,13 +34,7 @@ _LABELS: dict[str, dict[str, Any]] = {
 
 
 def scaling(data: DataConfiguration, parameters: TrainingParameters) -> dict[str, Any]:
-    """Return ``normalization`` and ``by_month`` of :func:`xdeepr.fit`, where they are asked for.
-
-    Raises
-    ------
-    OptionError
-        If features and labels are to be standardized in different ways.
-    """
+    """Return ``normalization`` and ``by_month`` of :func:`xdeepr.fit`, where they are asked for."""
     asked: dict[str, Standardization] = {}
     for name in ("features_configuration", "label_configuration"):
         wanted = getattr(getattr(data, name), "scaling", None)
@@ -76,13 +70,7 @@ def time_features(
     translated: Translated,
     path: str,
 ) -> dict[str, str]:
-    """Return ``time_features`` of :func:`xdeepr.fit`, and compare them with a network's keywords.
-
-    Raises
-    ------
-    OptionError
-        If the network's keywords contradict them.
-    """
+    """Return ``time_features`` of `fit`, compared with the keywords of the network."""
     encodings = parameters.encodings()
     key = f"{PARAMETERS}.hour_embed_type"
     if training.type == "autoencoder":
@@ -123,11 +111,6 @@ def static_covariates(
         The configuration.
     options : mapping
         Keywords of :func:`xdeepr.fit` so far: the normalization may need a mask.
-
-    Raises
-    ------
-    OptionError
-        For an unknown name, or if there is no mask.
     """
     features, auxiliary = data.features_configuration, data.asked_statics()
     unused = set(parameters.encodings().values()) == {"none"}
@@ -176,10 +159,8 @@ def _with_mask(data: DataConfiguration, chosen: tuple[str, ...]) -> tuple[str, .
     """Add a land–sea mask, by which fields are normalized."""
     if "lsm-high" in chosen or "lsm-low" in chosen:
         return chosen
-    for section, name in (
-        ("label_configuration", "lsm-high"),
-        ("features_configuration", "lsm-low"),
-    ):
+    there = {"label_configuration": "lsm-high", "features_configuration": "lsm-low"}
+    for section, name in there.items():
         if getattr(getattr(data, section), "land_mask_location", None) is not None:
             note(f"{name} is a condition of the network too, because the method is landmask-wise")
             return (name, *chosen)

@@ -13,6 +13,7 @@ from xdeepr.deepr_compat.configuration.files import open_fields, open_static
 from xdeepr.deepr_compat.configuration.schema_data import (
     Coverage,
     DataConfiguration,
+    DataSplit,
     FeaturesConfiguration,
     FieldsConfiguration,
     Period,
@@ -38,23 +39,15 @@ class Part:
     lr: xr.Dataset
     hr: xr.Dataset | None
 
-    def fields(self) -> tuple[xr.Dataset, xr.Dataset]:
-        """Return both, where it was checked that there are labels."""
+    def fields(self, whole_cells: bool = False) -> tuple[xr.Dataset, xr.Dataset]:
+        """Return both, where it was checked that there are labels; if asked, on whole LR cells."""
         assert self.hr is not None
-        return self.lr, self.hr
+        return self.lr, on_whole_cells(self.lr, self.hr) if whole_cells else self.hr
 
 
 @dataclass(frozen=True)
 class Data:
-    """All that was opened.
-
-    Parameters
-    ----------
-    parts : mapping of str to Part
-        By the names "train", "validation", "test"; "all" if no splits are given.
-    statics : xarray.Dataset or None
-        Static covariates on the HR grid.
-    """
+    """The splits by name, "all" if there are none; static covariates on the HR grid."""
 
     parts: Mapping[str, Part]
     statics: xr.Dataset | None
@@ -74,20 +67,7 @@ class Data:
 def open_data(configuration: DataConfiguration, *, statics: tuple[str, ...] | None = None) -> Data:
     """Open the fields lazily, cut them to their domains, and split them.
 
-    Parameters
-    ----------
-    configuration : DataConfiguration
-        The section.
-    statics : tuple of str, optional
-        Static fields wanted, by the names of the keys of `add_auxiliary`. Default: those that
-        stand there.
-
-    Raises
-    ------
-    DataUnavailableError, VariableError, AxisError, GridError
-        If files, variables, times or cells are missing.
-    OptionError
-        If a static field is asked for without its location.
+    The static fields wanted are named as in `add_auxiliary`, and by default those that stand there.
     """
     features, labels = configuration.features_configuration, configuration.label_configuration
     periods = configuration.periods()
@@ -150,21 +130,10 @@ def _coarsened(
 
 
 def within(ds: xr.Dataset, coverage: Coverage, role: str) -> xr.Dataset:
-    """Return the cells whose centres are in a box.
+    """Return the cells whose centres are in a box; its longitudes are those of the result.
 
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Fields on a latitude/longitude grid, in any order and longitude convention.
-    coverage : Coverage
-        The box; its longitudes are those of the result.
-    role : str
-        The section, for messages.
-
-    Raises
-    ------
-    GridError
-        If the grid has no latitudes and longitudes, or no cell is inside.
+    The fields are on a latitude/longitude grid, in any order and longitude convention; `role` is
+    their section.
     """
     grid = grid_of(ds)
     if grid.kind != "latlon":
@@ -225,13 +194,7 @@ def on_whole_cells(lr: xr.Dataset, hr: xr.Dataset) -> xr.Dataset:
 
 
 def at_times(ds: xr.Dataset, period: Period, role: str) -> xr.Dataset:
-    """Return the times of a period, in the months that it names; in any calendar.
-
-    Raises
-    ------
-    AxisError
-        If there is no time axis, or no time of the period.
-    """
+    """Return the times of a period, in the months that it names; in any calendar."""
     axes = cf.find_axes(ds)
     if axes.time is None:
         raise AxisError(f"{role}: the fields have no time axis, so no period can be chosen.")
@@ -254,27 +217,21 @@ def _split(
     configuration: DataConfiguration, lr: xr.Dataset, hr: xr.Dataset | None
 ) -> dict[str, Part]:
     """Cut the fields to the splits; nothing is computed."""
-    periods = configuration.periods()
-    if not periods:
-        return {"all": Part(lr, hr)}
-    parts = {}
+    periods, common = configuration.periods(), configuration.common_configuration
+    parts = {} if periods else {"all": Part(lr, hr)}
     for name, period in periods.items():
-        section = "common_configuration" if name == "all" else f"split_coverages.{name}"
-        role = f"{_HERE}.{section}"
+        role = f"{_HERE}.{'common_configuration' if common else f'split_coverages.{name}'}"
         labels = None if hr is None else at_times(hr, period, role)
         parts[name] = Part(at_times(lr, period, role), labels)
-    common = configuration.common_configuration
-    if common is None:
-        return parts
-    return _fractions(parts["all"], common.data_split.validation, common.data_split.test)
+    return parts if common is None else _fractions(parts["all"], common.data_split)
 
 
-def _fractions(whole: Part, validation: float, test: float) -> dict[str, Part]:
+def _fractions(whole: Part, split: DataSplit) -> dict[str, Part]:
     """Split a period: training first, then validation, then test."""
     leading = whole.lr if whole.hr is None else whole.hr
     times = leading.indexes[str(cf.find_axes(leading).time)]
-    tested = round(test * times.size)
-    watched = min(round(validation * times.size), times.size - tested)
+    tested = round(split.test * times.size)
+    watched = min(round(split.validation * times.size), times.size - tested)
     sizes = {"train": times.size - watched - tested, "validation": watched, "test": tested}
     parts, first = {}, 0
     for name, size in sizes.items():
@@ -292,8 +249,8 @@ def _between(ds: xr.Dataset, window: slice, name: str) -> xr.Dataset:
     cut = ds.sel({time: window})
     if cut.sizes[time] == 0:
         raise AxisError(
-            f"data_configuration.common_configuration.data_split: the {name} part holds no time of"
-            " the coarse fields."
+            f"{_HERE}.common_configuration.data_split: the {name} part holds no time of the coarse"
+            " fields."
         )
     return cut
 

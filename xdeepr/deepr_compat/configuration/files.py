@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,46 +32,46 @@ _STATICS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 """Key -> CF standard names of the static field, and usual names of variables."""
 
 
-@dataclass(frozen=True)
-class FieldFiles:
-    """Files of one variable, whether DeepR's layout named them, and the months that have none."""
-
-    paths: tuple[Path, ...]
-    by_name: bool = False
-    missing: tuple[str, ...] = ()
-
-
-def find_files(
-    location: str,
-    variable: str = "",
-    fields: FieldsConfiguration | None = None,
-    months: frozenset[str] | None = None,
-) -> FieldFiles:
-    """Find files: those that match a pattern, one file, or those of a folder.
-
-    A folder in DeepR's layout holds a file ``{variable}_{data_name}_{YYYYMM}_{resolution}.nc`` for
-    each variable and month (YYYYMM). Of another folder all files that can be read are taken.
-    """
+def find_files(location: str) -> list[Path]:
+    """Return the files that match a pattern, one file, or those of a folder that can be read."""
     path = Path(location)
     if glob.has_magic(location) and not path.exists():
         matching = sorted(map(Path, glob.glob(location, recursive=True)))
         if not matching:
             raise DataUnavailableError(f"no file matches {location}: check folder and pattern.")
-        return FieldFiles(tuple(matching))
+        return matching
     if not path.exists():
         raise DataUnavailableError(f"{location} does not exist: check the name and the folder.")
     if path.is_file() or path.suffix in ZARR:
-        return FieldFiles((path,))
-    inside = sorted(path.iterdir())
-    named = [file for file in inside if _DEEPR_NAME.match(file.name)]
-    if named and fields is not None and fields.data_name and fields.spatial_resolution:
-        return _deepr_files(fields, variable, named, months)
-    readable = [file for file in inside if file.suffix in NETCDF + ZARR + GRIB]
+        return [path]
+    kinds = NETCDF + ZARR + GRIB
+    readable = [file for file in sorted(path.iterdir()) if file.suffix in kinds]
     if not readable:
         raise DataUnavailableError(
-            f"{location} holds no netCDF, zarr or GRIB file ({', '.join(NETCDF + ZARR + GRIB)})."
+            f"{location} holds no netCDF, zarr or GRIB file ({', '.join(kinds)})."
         )
-    return FieldFiles(tuple(readable))
+    return readable
+
+
+def field_files(
+    fields: FieldsConfiguration,
+    variable: str,
+    months: frozenset[str] | None = None,
+    role: str = "data_configuration",
+) -> list[Path]:
+    """Return the files of a variable in some months (YYYYMM).
+
+    A folder in DeepR's layout holds a file ``{variable}_{data_name}_{YYYYMM}_{resolution}.nc`` for
+    each variable and month. Elsewhere all files are taken; a note says that the names do not count.
+    """
+    folder, keys = Path(str(fields.location)), ("data_name", "spatial_resolution")
+    named = [f for f in folder.glob("*.nc") if _DEEPR_NAME.match(f.name)] if folder.is_dir() else []
+    if named and all(getattr(fields, key) for key in keys):
+        return _deepr_files(fields, variable, sorted(named), months)
+    for key in keys:
+        if getattr(fields, key) is not None:
+            note(f"{role}.{key} has no effect: {folder} is no folder in the layout of DeepR")
+    return find_files(str(fields.location))
 
 
 def _deepr_files(
@@ -80,12 +79,11 @@ def _deepr_files(
     variable: str,
     named: Sequence[Path],
     months: frozenset[str] | None,
-) -> FieldFiles:
-    """Return the files of a variable in DeepR's layout."""
+) -> list[Path]:
+    """Return the files of a variable in DeepR's layout; a note names months without one."""
     parts = map(re.escape, (variable, str(fields.data_name), str(fields.spatial_resolution)))
     pattern = re.compile(r"^{}_{}_(\d{{6}})\w*_{}\.nc$".format(*parts))
     months_of = {file: match[1] for file in named if (match := pattern.match(file.name))}
-    wanted = [file for file, month in months_of.items() if months is None or month in months]
     name = f"{variable}_{fields.data_name}_YYYYMM_{fields.spatial_resolution}.nc"
     if not months_of:
         near = nearest(name, [file.name for file in named], count=1)[0]
@@ -93,14 +91,20 @@ def _deepr_files(
             f"{fields.location} holds no file {name}; nearest: {near}. Check variable, data_name"
             " and spatial_resolution."
         )
+    wanted = [file for file, month in months_of.items() if months is None or month in months]
+    have = sorted(months_of.values())
     if not wanted:
-        have = sorted(months_of.values())
         raise DataUnavailableError(
             f"{fields.location} holds {name} of {have[0]} to {have[-1]}, but none of the months"
             " that the splits ask for."
         )
-    gaps = sorted(months - set(months_of.values())) if months is not None else []
-    return FieldFiles(tuple(wanted), True, tuple(gaps))
+    gaps = sorted((months or frozenset()) - set(have))
+    if gaps:
+        note(
+            f"{variable}: {len(gaps)} of {len(months or ())} months have no file in"
+            f" {fields.location}, the first is {gaps[0]}"
+        )
+    return wanted
 
 
 def open_fields(
@@ -110,25 +114,8 @@ def open_fields(
     *,
     role: str = "data_configuration",
 ) -> xr.Dataset:
-    """Open the fields of a section lazily, at the times that all variables have.
-
-    Notes name months without a file and keys without effect.
-    """
-    opened = []
-    for name in names:
-        files = find_files(str(fields.location), name, fields, months)
-        opened.append(_open_variable(files.paths, name))
-        if files.missing:
-            note(
-                f"{name}: {len(files.missing)} of {len(months or ())} months have no file in"
-                f" {fields.location}, the first is {files.missing[0]}"
-            )
-        for key in ("data_name", "spatial_resolution"):
-            if not files.by_name and name == names[0] and getattr(fields, key) is not None:
-                note(
-                    f"{role}.{key} has no effect: {fields.location} is no folder in the layout of"
-                    " DeepR"
-                )
+    """Open the fields of a section lazily, at the times that all variables have."""
+    opened = [_open_variable(field_files(fields, name, months, role), name) for name in names]
     first = opened[0]
     for name, other in zip(names[1:], opened[1:], strict=True):
         axes = cf.find_axes(first)
@@ -161,7 +148,7 @@ def _open_variable(paths: Sequence[Path], name: str) -> xr.Dataset:
 
 def open_all(location: str) -> xr.Dataset:
     """Open all files of a place as one dataset along time."""
-    return joined([open_file(path) for path in find_files(location).paths], f"in {location}")
+    return joined([open_file(path) for path in find_files(location)], f"in {location}")
 
 
 def joined(parts: Sequence[xr.Dataset], origin: str) -> xr.Dataset:

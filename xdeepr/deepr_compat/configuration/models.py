@@ -43,24 +43,10 @@ def load_model(
     *,
     progress: bool = True,
 ) -> Downscaler | str:
-    """Load a model by folder, short name or repository on the Hub.
+    """Load a model by folder, short name or repository on the Hub, or name an interpolation.
 
-    Parameters
-    ----------
-    name : str
-        Also the name of an interpolation, which is returned as it is.
-    data : Data
-        For a folder of DeepR's own, which does not say on which grids and quantities it was
-        trained: those of the data.
-    parameters : TrainingParameters, optional
-        For such a folder: normalization, target and encoding of the hour.
-    progress : bool, default: True
-        Show a progress bar where something is fetched.
-
-    Raises
-    ------
-    OptionError, CheckpointError, DataUnavailableError
-        If there is no such model, or it cannot be read.
+    A folder of DeepR's own does not say on which grids and quantities it was trained: it gets those
+    of the data, and normalization, target and encoding of the hour from the parameters.
     """
     if name in METHODS:
         return name
@@ -106,38 +92,29 @@ def _facts(data: Data, parameters: TrainingParameters | None) -> dict[str, Any]:
 @contextmanager
 def quiet_hub(progress: bool) -> Iterator[None]:
     """Let huggingface_hub show progress bars, or not."""
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    from huggingface_hub.utils import are_progress_bars_disabled as silent
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-    if progress or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+    change = not progress and not silent()
+    if change:
+        disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        if change:
+            enable_progress_bars()
 
 
 def named_model(configuration: Configuration) -> tuple[str | None, str]:
-    """Return the model that is to be used without training, and the key that names it.
-
-    Raises
-    ------
-    OptionError
-        If several sections name different models.
-    """
+    """Return the model that is to be used without training, and the key that names it."""
     training = configuration.training_configuration
     named = []
     if training is not None and training.trained is not None:
         named.append((training.trained, f"{MODEL}.{training.main[0]}.trained_model_dir"))
     for section in configuration.sampling:
-        if (name := section.either("model", "repo_name")) is not None:
+        if section.named is not None:
             key = "model" if section.model is not None else "repo_name"
-            named.append((name, f"{section.section_name}.{key}"))
+            named.append((section.named, f"{section.section_name}.{key}"))
     if len({name for name, _ in named}) > 1:
         listed = " and ".join(f"{key}: {name}" for name, key in named)
         raise OptionError(f"different models are named ({listed}): run them one after the other.")
@@ -145,22 +122,7 @@ def named_model(configuration: Configuration) -> tuple[str | None, str]:
 
 
 def check_model(model: Downscaler, training: TrainingConfiguration, key: str) -> None:
-    """Refuse a model of another type or network than the configuration says of it.
-
-    Parameters
-    ----------
-    model : Downscaler
-        As it was loaded.
-    training : TrainingConfiguration
-        Type and class name.
-    key : str
-        Where the model is named, for messages.
-
-    Raises
-    ------
-    OptionError
-        If type or network differ.
-    """
+    """Refuse a model, named by a key, of another type or network than is said of it."""
     kind = "regression" if training.type == "end2end" else training.type
     if model.card.kind != kind:
         raise OptionError(

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2
-from typing import Any
+from typing import Any, NamedTuple
 
 import xarray as xr
 
@@ -33,22 +33,10 @@ LABEL_KEYWORDS = ("num_class_embeds", "class_embed_type")
 
 @dataclass(frozen=True)
 class Architecture:
-    """A class of network that a configuration may name.
+    """A class of network that a configuration may name, for some types of training.
 
-    Parameters
-    ----------
-    spelling : str
-        The class name, with its library.
-    model : str
-        ``model=`` of :func:`xdeepr.fit`.
-    network : str
-        Name in :data:`xdeepr.networks.NETWORKS`.
-    types : tuple of str
-        Types of training it can be used with.
-    without_effect : mapping of str to str
-        Keywords that mean nothing here, and what is done instead.
-    any_size : bool
-        Whether it is a U-Net, which embeds numbers such as the hour and takes any size.
+    `model` is the one of :func:`xdeepr.fit`, `network` a key of :data:`xdeepr.networks.NETWORKS`.
+    A network of `any_size` is a U-Net, which also embeds numbers such as the hour.
     """
 
     spelling: str
@@ -104,13 +92,7 @@ ARCHITECTURES = {found.spelling.split(".")[-1].lower(): found for found in _ALL}
 
 
 def architecture_of(class_name: str, kind: str, path: str) -> Architecture:
-    """Return the architecture of a class name, with or without its library, for a type of training.
-
-    Raises
-    ------
-    OptionError
-        If the name is unknown (with the nearest ones) or not for this type.
-    """
+    """Return the architecture of a class name, with or without its library, for a type."""
     bare = class_name.split(".")[-1].lower()
     if bare not in ARCHITECTURES:
         near = nearest(class_name, [known.spelling for known in _ALL], count=2)
@@ -124,22 +106,11 @@ def architecture_of(class_name: str, kind: str, path: str) -> Architecture:
     return architecture
 
 
-@dataclass(frozen=True)
-class Translated:
-    """A network's part of a configuration in the words of :func:`xdeepr.fit`.
+class Translated(NamedTuple):
+    """A network's part of a configuration: its keywords here, and what they say of other things.
 
-    Parameters
-    ----------
-    architecture : Architecture
-        The class.
-    network : mapping
-        ``network=``: the chosen keywords, and the ``name`` of the network.
-    stated : mapping
-        Channels and sizes that the configuration states, to be compared with the data.
-    labels : mapping
-        The embedding of the hour that it states.
-    interpolation : str or None
-        The interpolation that the network adds to, where it is another than xdeepr's.
+    `stated` are channels and sizes, to be compared with the data; `labels` choose the embedding of
+    the hour; `interpolation` is the one that the network adds to, if it is another than xdeepr's.
     """
 
     architecture: Architecture
@@ -150,13 +121,7 @@ class Translated:
 
 
 def translate(network: NetworkConfiguration, kind: str, path: str) -> Translated:
-    """Translate class name and keywords; notes name keywords without effect.
-
-    Raises
-    ------
-    OptionError
-        For an unknown class, or an unknown keyword with the nearest one.
-    """
+    """Translate class name and keywords, all of them known; notes name those without effect."""
     architecture = architecture_of(network.class_name, kind, f"{path}.class_name")
     keywords = dict(network.kwargs)
     if isinstance(keywords.get("img_range"), int):
@@ -200,20 +165,9 @@ def network_keywords(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Stage:
-    """One call of `fit`.
+    """One call of `fit`: its keywords, all of them plain data, and what has to suit its data.
 
-    Parameters
-    ----------
-    options : mapping
-        Keywords of :func:`xdeepr.fit`, all of them plain data.
-    stated : mapping
-        Channels and sizes that the configuration states.
-    path : str
-        Where that stands.
-    statics : tuple of str
-        Static covariates, by the names of `add_auxiliary`.
-    any_size : bool
-        Whether the network takes fields of any size.
+    `stated` are channels and sizes that stand at `path`; `statics` are named as in `add_auxiliary`.
     """
 
     options: Mapping[str, Any]
@@ -223,19 +177,8 @@ class Stage:
     any_size: bool = False
 
 
-@dataclass(frozen=True)
-class Shapes:
-    """Channels and sizes of the data.
-
-    Parameters
-    ----------
-    features, labels, statics, time_channels : int
-        Number of LR fields, of labels, of static covariates, and of fields of the time.
-    factor : int
-        HR cells in an LR cell.
-    lr, hr : tuple of int
-        Sizes of the domains, in cells along y and x.
-    """
+class Shapes(NamedTuple):
+    """Channels of the data, HR cells in an LR cell, and cells of the domains along y and x."""
 
     features: int
     labels: int
@@ -273,11 +216,6 @@ def check_agreement(stage: Stage, shapes: Shapes, latent_channels: int | None = 
 
     Channels may be counted as DeepR does, fields alone, or with all that xdeepr puts beside them.
     A network that takes any size may state another one, with a note.
-
-    Raises
-    ------
-    OptionError
-        Names the key, the number and what it should be.
     """
     allowed = _allowed(stage, shapes, latent_channels)
     for key, value in stage.stated.items():

@@ -10,7 +10,12 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.deepr_compat.configuration.data import Data, Part
-from xdeepr.deepr_compat.configuration.schema import MODEL, Sampling, SchedulerConfiguration
+from xdeepr.deepr_compat.configuration.schema import (
+    MODEL,
+    InferenceConfiguration,
+    Sampling,
+    SchedulerConfiguration,
+)
 from xdeepr.deepr_compat.configuration.section import note
 from xdeepr.deepr_compat.schedulers import read_scheduler
 from xdeepr.errors import OptionError
@@ -23,17 +28,19 @@ if TYPE_CHECKING:
 
 _SCHEDULER = f"{MODEL}.scheduler"
 
+BATCH = 16
+"""Times in a file of ``save_freq: batch`` where no batch size is given."""
+
+_INSTEAD = {
+    "validation": "there is no test part; the validation part is used",
+    "all": "there are no splits; all times are used",
+}
+
 
 def noise_options(
     scheduler: SchedulerConfiguration | None, path: str = _SCHEDULER
 ) -> dict[str, Any]:
-    """Return what :func:`xdeepr.fit` takes as ``diffusion=``; None leaves xdeepr's noise levels.
-
-    Raises
-    ------
-    OptionError
-        For an unknown scheduler or keyword, with the nearest one and its path.
-    """
+    """Return what :func:`xdeepr.fit` takes as ``diffusion=``; None leaves xdeepr's noise levels."""
     if scheduler is None:
         return {}
     try:
@@ -45,36 +52,24 @@ def noise_options(
         note(
             f"{path}.kwargs: of pure noise (rescale_betas_zero_snr) a network that predicts the"
             " noise (prediction_type 'epsilon') learns nothing: the last level is kept just below"
-            " it, in training and in sampling; 'v_prediction' learns there"
+            " it, in training and in sampling. Its errors grow there: sample in 100 steps or more,"
+            " or let it predict 'v_prediction'"
         )
     return stated.fields()
 
 
 def chosen_part(data: Data, sampling: Sampling) -> Part:
-    """Return the split that a section names; by default the test part, else the validation part.
-
-    Raises
-    ------
-    OptionError
-        If there is no such part.
-    """
+    """Return the split that a section names; by default the test part, else the validation part."""
     where, parts = sampling.section_name, data.parts
-    if sampling.split is not None:
-        if sampling.split not in parts:
-            raise OptionError(
-                f"{where}.split is {sampling.split!r}, but data_configuration has only"
-                f" {', '.join(parts)}."
-            )
-        return parts[sampling.split]
-    if "test" in parts:
-        return parts["test"]
-    if "validation" in parts:
-        note(f"{where}: there is no test part; the validation part is used")
-        return parts["validation"]
-    if "all" in parts:
-        note(f"{where}: there are no splits; all times are used")
-        return parts["all"]
-    raise OptionError(f"{where}: data_configuration has neither a test nor a validation part.")
+    found = [name for name in ("test", *_INSTEAD) if name in parts]
+    name: str = sampling.split or (found or ["test"])[0]
+    if name not in parts:
+        raise OptionError(
+            f"{where}.split is {name!r}, but data_configuration has only {', '.join(parts)}."
+        )
+    if sampling.split is None and name in _INSTEAD:
+        note(f"{where}: {_INSTEAD[name]}")
+    return parts[name]
 
 
 def forecast(
@@ -84,20 +79,9 @@ def forecast(
     scheduler: SchedulerConfiguration | None,
     statics: xr.Dataset | None,
 ) -> xr.Dataset:
-    """Downscale a part of the data; nothing is computed.
+    """Downscale a part of the data with a model or an interpolation; nothing is computed.
 
-    Parameters
-    ----------
-    model : Downscaler or str
-        A model, or the name of an interpolation.
-    part : Part
-        The fields.
-    sampling : Sampling
-        Members, steps, seed and so on.
-    scheduler : SchedulerConfiguration or None
-        For a loaded model: another solver than its own.
-    statics : xarray.Dataset or None
-        Static covariates.
+    A scheduler gives a loaded model another solver than its own.
     """
     from xdeepr.downscaling import downscale
 
@@ -113,7 +97,7 @@ def forecast(
         _note_no_draws(sampling, scheduler, f"{model} interpolation")
         return downscale(part.lr, model, **options)
     if model.card.stochastic:
-        options["members"] = sampling.either("members", "num_samples")
+        options["members"] = sampling.realizations
         options["seed"] = sampling.seed or 0
         options["sampler"] = _sampler(model, sampling, scheduler)
     else:
@@ -200,7 +184,7 @@ def available_device(device: str | None, where: str) -> str | None:
     return device
 
 
-def in_files(ds: xr.Dataset, frequency: str, batch_size: int) -> Iterator[tuple[str, xr.Dataset]]:
+def in_files(ds: xr.Dataset, task: InferenceConfiguration) -> Iterator[tuple[str, xr.Dataset]]:
     """Cut a forecast into files by name, each of a batch of times, a month, or all times."""
     dim = cf.find_axes(ds).time
     if dim is None:
@@ -208,14 +192,14 @@ def in_files(ds: xr.Dataset, frequency: str, batch_size: int) -> Iterator[tuple[
         return
     index = ds.indexes[dim]
     days = index.strftime("%Y-%m-%d")
-    if frequency == "all":
+    if task.save_freq == "all":
         yield f"prediction_{days[0]}_{days[-1]}.nc", ds
-    elif frequency == "month":
+    elif task.save_freq == "month":
         months = np.asarray(index.strftime("%Y-%m"))
         for month in dict.fromkeys(months):
             yield f"prediction_{month}.nc", ds.isel({dim: np.flatnonzero(months == month)})
     else:
         stamps = index.strftime("%Y-%m-%dT%H%M")
-        for first in range(0, index.size, batch_size):
-            batch = ds.isel({dim: slice(first, first + batch_size)})
+        for first in range(0, index.size, task.batch_size or BATCH):
+            batch = ds.isel({dim: slice(first, first + (task.batch_size or BATCH))})
             yield f"prediction_{stamps[first]}.nc", batch

@@ -10,6 +10,7 @@ from xdeepr.deepr_compat.configuration.schema_data import DataConfiguration
 from xdeepr.deepr_compat.configuration.section import (
     NONE,
     ConfigurationSection,
+    Either,
     Fraction,
     Location,
     Names,
@@ -75,18 +76,12 @@ Keywords = Annotated[dict[str, Any], BeforeValidator(_as_keywords)]
 class NetworkConfiguration(ConfigurationSection):
     """A network by the name of its class, with its keywords or with trained weights."""
 
-    SPELLINGS: ClassVar = (("trained_model_dir", "model_dir"),)
-
     class_name: str
     kwargs: Keywords = Field(default_factory=dict)
     trained_model_dir: Location | None = None
     model_dir: Location | None = None
 
-    @property
-    def trained(self) -> str | None:
-        """Folder or repository of the trained model, under either key."""
-        location: str | None = self.either("trained_model_dir", "model_dir")
-        return location
+    trained = Either("trained_model_dir", "model_dir")
 
 
 class SchedulerConfiguration(ConfigurationSection):
@@ -108,8 +103,6 @@ class ModelConfiguration(ConfigurationSection):
 
 class TrainingParameters(ConfigurationSection):
     """How the training runs and where the model goes."""
-
-    SPELLINGS: ClassVar = (("batch_size", "train_batch_size"),)
 
     # with the same meaning here
     num_epochs: Count | None = None
@@ -170,6 +163,8 @@ class TrainingParameters(ConfigurationSection):
             raise ValueError("hour_embed_type and time_features.hour mean the same: give one")
         return self
 
+    batch = Either("batch_size", "train_batch_size")
+
     def encodings(self) -> dict[str, str]:
         """Return how the network sees each feature of the time."""
         return {"hour": self.hour_embed_type, **{str(k): v for k, v in self.time_features.items()}}
@@ -188,15 +183,15 @@ class TrainingConfiguration(ConfigurationSection):
             return self
         needed, allowed = PARTS[self.type]
         parts = [n for n in ModelConfiguration.model_fields if self.part(n) is not None]
-        missing = [name for name in needed if name not in parts]
-        if missing:
-            raise ValueError(f"type {self.type!r} needs model_configuration.{missing[0]}")
-        strange = [name for name in parts if name not in needed + allowed]
-        if strange:
-            raise ValueError(
-                f"model_configuration.{strange[0]} has no place in type {self.type!r}, which has"
-                f" {', '.join(needed + allowed)}"
-            )
+        for name in needed:
+            if name not in parts:
+                raise ValueError(f"type {self.type!r} needs model_configuration.{name}")
+        for name in parts:
+            if name not in needed + allowed:
+                raise ValueError(
+                    f"model_configuration.{name} has no place in type {self.type!r}, which has"
+                    f" {', '.join(needed + allowed)}"
+                )
         if self.training_parameters is None:
             raise ValueError(
                 "training_parameters is missing: say how to train, or name a trained model with"
@@ -228,11 +223,6 @@ class TrainingConfiguration(ConfigurationSection):
 class Sampling(ConfigurationSection):
     """How a part of the data is downscaled."""
 
-    SPELLINGS: ClassVar = (
-        ("output_dir", "output_directory"),
-        ("members", "num_samples"),
-        ("model", "repo_name"),
-    )
     section_name: ClassVar[str] = ""
 
     batch_size: Count | None = None
@@ -252,12 +242,9 @@ class Sampling(ConfigurationSection):
     split: Literal["train", "validation", "test"] | None = None
     overwrite: Flag = False
 
-
-class InferenceScaling(ConfigurationSection):
-    """Names of the scalings that DeepR writes into its files."""
-
-    input: str | None = None
-    output: str | None = None
+    folder = Either("output_dir", "output_directory")
+    realizations = Either("members", "num_samples")
+    named = Either("model", "repo_name")
 
 
 class InferenceConfiguration(Sampling):
@@ -266,7 +253,7 @@ class InferenceConfiguration(Sampling):
     section_name = "inference_configuration"
 
     save_freq: Literal["batch", "month", "all"] = "all"
-    inference_scaling: InferenceScaling | None = unused("the model knows how it was normalized")
+    inference_scaling: dict[str, Any] | None = unused("the model knows how it was normalized")
 
 
 class SamplePictures(ConfigurationSection):
@@ -284,13 +271,6 @@ class ScoreMaps(ConfigurationSection):
     rose_plot: Flag = True
 
 
-class Animation(ConfigurationSection):
-    """A moving picture of the reverse diffusion."""
-
-    fps: Number | None = None
-    freq_timesteps: Count | None = None
-
-
 class Visualizations(ConfigurationSection):
     """Pictures to draw of a validation."""
 
@@ -299,14 +279,17 @@ class Visualizations(ConfigurationSection):
         SamplePictures | None, BeforeValidator(_as_pictures)
     ] = None
     metrics_global_map: ScoreMaps | None = None
-    giff_timestep_freq: Animation | None = unused("no animation of the reverse diffusion is made")
+    giff_timestep_freq: dict[str, Any] | None = unused(
+        "no animation of the reverse diffusion is made"
+    )
+
+    samples = Either("sample_observation_vs_prediction", "sample_observation_versus_prediction")
 
     @property
-    def samples(self) -> SamplePictures | None:
-        """Pictures of single times, under the new or the old key."""
-        keys = ("sample_observation_vs_prediction", "sample_observation_versus_prediction")
-        pictures: SamplePictures | None = self.either(*keys)
-        return pictures
+    def pictures(self) -> bool:
+        """Whether any picture is asked for."""
+        maps = self.metrics_global_map
+        return self.samples is not None or (maps is not None and (maps.map_plots or maps.rose_plot))
 
 
 class ValidationData(ConfigurationSection):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from xdeepr.deepr_compat.configuration.section import (
     ConfigurationSection,
+    Either,
     Fraction,
     Location,
     Names,
@@ -83,11 +84,6 @@ class AddAuxiliary(ConfigurationSection):
 class FieldsConfiguration(ConfigurationSection):
     """The keys that `features_configuration` and `label_configuration` share."""
 
-    SPELLINGS: ClassVar = (
-        ("data_location", "data_dir"),
-        ("standardization", "apply_standardization"),
-    )
-
     data_name: str | None = None
     spatial_resolution: str | None = None
     spatial_coverage: Coverage | None = None
@@ -98,18 +94,14 @@ class FieldsConfiguration(ConfigurationSection):
     land_mask_location: Location | None = None
     orography_location: Location | None = None
 
-    @property
-    def location(self) -> str | None:
-        """Where the data are, under the new or the old key."""
-        location: str | None = self.either("data_location", "data_dir")
-        return location
+    location = Either("data_location", "data_dir")
+    stated_scaling = Either("standardization", "apply_standardization")
 
     @property
     def scaling(self) -> Standardization | None:
-        """The normalization asked for, under the new or the old key."""
-        if self.apply_standardization is not None:
-            return Standardization(to_do=self.apply_standardization)
-        return self.standardization
+        """The normalization asked for; the old key only says whether."""
+        stated = self.stated_scaling
+        return Standardization(to_do=stated) if isinstance(stated, bool) else stated
 
 
 class FeaturesConfiguration(FieldsConfiguration):

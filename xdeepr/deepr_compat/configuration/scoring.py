@@ -36,7 +36,7 @@ def planned_files(validation: ValidationConfiguration, folder: Path) -> list[Pat
         files += [folder / MAPS, folder / HOURS]
     if _keeps(validation):
         files.append(Path(validation.validation_data.location or folder) / PREDICTION)
-    if _wants_pictures(validation) and not _can_draw():
+    if validation.visualizations.pictures and find_spec("matplotlib") is None:
         note(
             "validation_configuration.visualizations: no pictures are drawn, because matplotlib is"
             " not installed (pip install 'xdeepr[plot]')"
@@ -47,16 +47,6 @@ def planned_files(validation: ValidationConfiguration, folder: Path) -> list[Pat
 def _keeps(validation: ValidationConfiguration) -> bool:
     """Whether the forecast itself is wanted."""
     return validation.validation_data.to_compute and validation.validation_data.to_save
-
-
-def _wants_pictures(validation: ValidationConfiguration) -> bool:
-    asked = validation.visualizations
-    maps = asked.metrics_global_map
-    return asked.samples is not None or (maps is not None and (maps.map_plots or maps.rose_plot))
-
-
-def _can_draw() -> bool:
-    return find_spec("matplotlib") is not None
 
 
 def score_forecast(
@@ -71,27 +61,8 @@ def score_forecast(
 ) -> tuple[xr.Dataset, list[Path]]:
     """Compute a forecast once, score it, and write and draw what is asked for.
 
-    Parameters
-    ----------
-    out : xarray.Dataset
-        The forecast, lazy.
-    part : Part
-        The truth and the fields it was made of.
-    validation : ValidationConfiguration
-        The section.
-    folder : pathlib.Path
-        Where the files go.
-    statics : xarray.Dataset or None
-        Coast and heights for the maps.
-    overwrite, progress : bool
-        Replace files; show progress bars.
-
-    Returns
-    -------
-    xarray.Dataset
-        See :func:`xdeepr.verify`.
-    list of pathlib.Path
-        The files.
+    Static fields give coast and heights to the pictures. Returned are the scores, as
+    :func:`xdeepr.verify` gives them, and the files.
     """
     assert part.hr is not None  # checked before the data were opened
     axes = cf.find_axes(out)
@@ -108,7 +79,7 @@ def score_forecast(
             series = verify(forecast, part.hr, dim=[axes.y, axes.x], **truth)
             hours = by_hour(series, str(axes.time))
             files.append(write_file(hours, folder / HOURS, overwrite=overwrite))
-        if _wants_pictures(validation) and _can_draw():
+        if asked.pictures and find_spec("matplotlib") is not None:
             files += _draw(forecast, part, validation, folder, statics)
     return scores, files
 
@@ -164,19 +135,9 @@ def _draw(
 
 
 def by_hour(series: xr.Dataset, time: str) -> xr.Dataset:
-    """Average the scores of single times over each hour of the day.
+    """Average the scores of single times over each hour of the day (UTC).
 
-    Parameters
-    ----------
-    series : xarray.Dataset
-        What :func:`xdeepr.verify` gave for ``dim=`` the horizontal dimensions.
-    time : str
-        Name of the time dimension.
-
-    Returns
-    -------
-    xarray.Dataset
-        Along ``hour`` (UTC): those scores that are means over times, or roots of such means.
+    These are the scores that are means over times, or roots of such means.
     """
     hours = series[time].dt.hour.rename("hour")
     weights = series["count"]
@@ -197,20 +158,7 @@ def by_hour(series: xr.Dataset, time: str) -> xr.Dataset:
 def score_files(
     section: FileValidation, *, overwrite: bool, progress: bool
 ) -> tuple[xr.Dataset, list[Path]]:
-    """Score predictions in files against observations in files, DeepR's section ``validation``.
-
-    Returns
-    -------
-    xarray.Dataset
-        See :func:`xdeepr.verify`.
-    list of pathlib.Path
-        The files written.
-
-    Raises
-    ------
-    DataUnavailableError, VariableError
-        If files or variables are missing.
-    """
+    """Score predictions in files against observations in files: scores, and the files written."""
     folder = Path(section.validation_dir)
     for name in (SCORES, MAPS):
         check_output(folder / name, overwrite=overwrite)

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -36,9 +36,12 @@ def noted(notes: list[str]) -> Iterator[None]:
         warnings.simplefilter("always", ConfigurationWarning)
         yield
     for found in caught:
+        text = str(found.message)
         if issubclass(found.category, ConfigurationWarning):
-            notes.append(str(found.message))
-        warnings.warn_explicit(str(found.message), found.category, found.filename, found.lineno)
+            if text in notes:
+                continue  # said already, of another variable or stage
+            notes.append(text)
+        warnings.warn_explicit(text, found.category, found.filename, found.lineno)
 
 
 def _expanded(value: str) -> str:
@@ -65,23 +68,32 @@ NONE = BeforeValidator(_none_is_text)
 """Reads null, and the text None, as the word "none"."""
 
 
+class Either(property):
+    """The value of a section under one of two keys that mean the same, or None."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+        super().__init__(lambda section: next(self._values(section), None))
+
+    def _values(self, section: Any) -> Iterator[Any]:
+        return (value for key in self.keys if (value := getattr(section, key)) is not None)
+
+    def check(self, section: Any) -> None:
+        """Refuse two values."""
+        if len(list(self._values(section))) > 1:
+            raise ValueError(f"{' and '.join(self.keys)} mean the same: give one of them")
+
+
 class ConfigurationSection(Section):
     """A part of a configuration: some keys have two spellings, and some have no effect here."""
 
-    SPELLINGS: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Pairs of keys that mean the same."""
-
     @model_validator(mode="after")
     def _check_spellings(self) -> ConfigurationSection:
-        for one, other in self.SPELLINGS:
-            if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise ValueError(f"{one} and {other} mean the same: give one of them")
+        for kind in type(self).__mro__:
+            for attribute in vars(kind).values():
+                if isinstance(attribute, Either):
+                    attribute.check(self)
         return self
-
-    def either(self, *names: str) -> Any:
-        """Return the first of some keys that has a value, or None."""
-        values = (getattr(self, name) for name in names)
-        return next((value for value in values if value is not None), None)
 
     def notes(self, path: str = "") -> tuple[str, ...]:
         """Say of each written key without effect what is done instead, here and below."""

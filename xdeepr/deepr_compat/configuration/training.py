@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
@@ -15,7 +15,7 @@ from xdeepr.deepr_compat.configuration.conditions import (
     static_covariates,
     time_features,
 )
-from xdeepr.deepr_compat.configuration.data import Data, on_whole_cells
+from xdeepr.deepr_compat.configuration.data import Data
 from xdeepr.deepr_compat.configuration.models import check_network, load_model
 from xdeepr.deepr_compat.configuration.networks import (
     INTERPOLATION,
@@ -46,19 +46,8 @@ PRECISIONS = {"no": "float32", "fp16": "auto", "bf16": "bfloat16"}
 """`mixed_precision` -> ``precision=`` of :func:`xdeepr.fit`."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model that is there already.
-
-    Parameters
-    ----------
-    location : str
-        Folder or repository.
-    network : str
-        Name that its network should have in :data:`xdeepr.networks.NETWORKS`.
-    path : str
-        Key that names it.
-    """
+class Trained(NamedTuple):
+    """A model that is there: folder or repository, the network it should have, the key of it."""
 
     location: str
     network: str
@@ -67,26 +56,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A training, with its parts and the place of its result.
+    """A training, with the models it builds on and the place of its result.
 
-    Parameters
-    ----------
-    stage : Stage
-        The model.
-    base : Trained or None
-        The model whose output takes the place of interpolation.
-    autoencoder : Trained, Stage or None
-        For a latent model: a trained autoencoder, or how to train one first.
-    folder : pathlib.Path
-        Where the model is saved.
-    overwrite : bool
-        Whether a checkpoint there may be replaced.
-    repository : str or None
-        Where the model is pushed to.
-    private : bool
-        Whether a new repository is hidden.
-    target : str or None
-        For a latent model: what its autoencoder must have been trained for.
+    `base` takes the place of interpolation; `target` is what a loaded autoencoder must have been
+    trained for.
     """
 
     stage: Stage
@@ -100,13 +73,7 @@ class TrainingPlan:
 
 
 def plan_training(configuration: Configuration) -> TrainingPlan | None:
-    """Return what a configuration asks `fit` for, or None; no data are opened.
-
-    Raises
-    ------
-    OptionError
-        For an unknown class or keyword, or for keys that contradict each other.
-    """
+    """Return what a configuration asks `fit` for, or None; no data are opened."""
     training, data = configuration.training_configuration, configuration.data_configuration
     if training is None or training.trained is not None:
         return None
@@ -189,7 +156,7 @@ def _target(
 
 def _length(parameters: TrainingParameters) -> dict[str, Any]:
     """Return the keywords of length, speed and place of the training."""
-    batch = parameters.either("batch_size", "train_batch_size")
+    batch = parameters.batch
     accumulated = parameters.gradient_accumulation_steps
     if accumulated > 1:
         cure = "give a batch_size"
@@ -277,19 +244,12 @@ def _repository(parameters: TrainingParameters) -> str | None:
 
 
 Arguments = tuple[xr.Dataset, xr.Dataset, Mapping[str, Any]]
+"""LR fields, labels and keywords of :func:`xdeepr.fit`."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan with its data: the arguments of :func:`xdeepr.fit`.
-
-    Parameters
-    ----------
-    model : (xarray.Dataset, xarray.Dataset, mapping)
-        LR fields, labels, and keywords.
-    autoencoder : (xarray.Dataset, xarray.Dataset, mapping), optional
-        The same for an autoencoder that is trained first.
-    """
+    """A plan with its data: the arguments for the model, and for an autoencoder before it."""
 
     model: Arguments
     autoencoder: Arguments | None = None
@@ -307,13 +267,7 @@ class Prepared:
 
 
 def prepare(plan: TrainingPlan, data: Data, *, progress: bool) -> Prepared:
-    """Load the parts of a plan and compare it with the data; nothing is trained.
-
-    Raises
-    ------
-    OptionError
-        If the configuration contradicts the data.
-    """
+    """Load the parts of a plan and compare it with the data; nothing is trained."""
     more: dict[str, Any] = {}
     device = plan.stage.options.get("device")
     if device is not None:
@@ -361,21 +315,16 @@ def _arguments(
     shapes = shapes_of(lr, hr, stage)
     check_agreement(stage, shapes, channels)
     cells = getattr(network_class(stage.options["network"]["name"]), "whole_cells", None)
-    suited = on_whole_cells if cells and cells(shapes.factor) > 1 else _as_it_is
-    if suited(lr, hr).sizes != hr.sizes:
-        rows, columns = shapes_of(lr, suited(lr, hr), stage).hr
+    whole = cells is not None and cells(shapes.factor) > 1
+    suited = data.training.fields(whole)[1]
+    if suited.sizes != hr.sizes:
+        rows, columns = shapes_of(lr, suited, stage).hr
         note(
             f"{stage.path}: at a factor of {shapes.factor} this network takes whole coarse cells,"
             f" and the labels begin or end inside of some: they are cut to {rows} × {columns} cells"
         )
     options = {**stage.options, **more, "covariates": data.statics if stage.statics else None}
     if "all" not in data.parts:  # otherwise fit holds some times out by itself
-        options["validation"] = None
-        if "validation" in data.parts:
-            watched = data.parts["validation"].fields()
-            options["validation"] = watched[0], suited(*watched)
-    return lr, suited(lr, hr), options
-
-
-def _as_it_is(lr: xr.Dataset, hr: xr.Dataset) -> xr.Dataset:
-    return hr
+        watched = data.parts.get("validation")
+        options["validation"] = None if watched is None else watched.fields(whole)
+    return lr, suited, options

@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str] | Mapping[str, object] | Configuration
 
-BATCH = 16
-"""Times in a file of ``save_freq: batch`` where no batch size is given."""
-
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -78,23 +75,7 @@ class Outcome:
 
 
 def check(config: Source) -> tuple[str, ...]:
-    """Read a configuration and check all that can be checked without its data.
-
-    Parameters
-    ----------
-    config : path-like, mapping or Configuration
-        As for :func:`run`.
-
-    Returns
-    -------
-    tuple of str
-        Keys without effect; each is a warning too.
-
-    Raises
-    ------
-    OptionError
-        As for :func:`run`.
-    """
+    """Check all that needs no data, as :func:`run` does first, and return the notes."""
     notes: list[str] = []
     with noted(notes):
         _planned(config)
@@ -251,7 +232,7 @@ class _Run:
         for task, part in parts:
             folder = self.folder(task)
             if isinstance(task, InferenceConfiguration):  # the forecast has the times of the input
-                paths = [folder / name for name, _ in _files(part.lr, task)]
+                paths = [folder / name for name, _ in in_files(part.lr, task)]
             else:
                 assert isinstance(task, ValidationConfiguration)
                 paths = planned_files(task, folder)
@@ -260,9 +241,8 @@ class _Run:
 
     def folder(self, task: Sampling) -> Path:
         """Return where a section writes."""
-        stated = task.either("output_dir", "output_directory")
-        if stated is not None:
-            return Path(stated)
+        if task.folder is not None:
+            return Path(task.folder)
         ending = "evaluation" if isinstance(task, ValidationConfiguration) else "predictions"
         if self.plan is not None:
             return self.plan.folder.with_name(f"{self.plan.folder.name}-{ending}")
@@ -295,7 +275,7 @@ class _Run:
         folder, overwrite = self.folder(task), self.overwrite or task.overwrite
         if isinstance(task, InferenceConfiguration):
             text = "downscaling" if self.progress else None
-            for name, ds in _files(out, task):
+            for name, ds in in_files(out, task):
                 path = write_file(ds, folder / name, overwrite=overwrite, progress=text)
                 self.written.append(path)
             return
@@ -304,8 +284,3 @@ class _Run:
             out, part, task, folder, data.statics, overwrite=overwrite, progress=self.progress
         )
         self.written += files
-
-
-def _files(ds: xr.Dataset, task: InferenceConfiguration) -> list[tuple[str, xr.Dataset]]:
-    """Return the files of the predictions by name."""
-    return list(in_files(ds, task.save_freq, task.batch_size or BATCH))
