@@ -10,6 +10,7 @@ import xdeepr
 from tests.conftest import TINY
 from xdeepr.cf.dimensions import entry_key, keyed_with
 from xdeepr.errors import AxisError
+from xdeepr.grids import gridded
 from xdeepr.testing import assert_same_field
 
 QUICK = {"seed": 5, "steps": 2}
@@ -139,9 +140,9 @@ def test_training_on_an_ensemble_sees_every_member(mogreps):
 
     lr = mogreps.deepr.coarsen(4)
     assert "realization" in lr.air_temperature.dims
-    aligned = align(lr, mogreps)
+    aligned = align(gridded(lr), gridded(mogreps))
     assert aligned.hr.shape == (8, 1, 48, 64)
-    assert aligned.further == ("realization",)
+    assert aligned.source.further == ("realization",)
     hr = mogreps.air_temperature.transpose("time", "realization", ...)
     np.testing.assert_array_equal(aligned.hr[5, 0], hr[1, 1].sortby("projection_y_coordinate"))
     assert aligned.time.values[5] == mogreps.time.values[1]

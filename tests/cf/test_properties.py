@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from xdeepr import cf
 from xdeepr.errors import AxisError, UnitsError, VariableError
+from xdeepr.grids import gridded
 
 ITALY = "era5/era5_t2m_italy_3h_20220501_20220630.nc"
 HADGEM = (
@@ -78,7 +79,7 @@ class TestFindAxes:
         axes = cf.find_axes(ds)
         assert axes == cf.Axes("latitude", "longitude", "time")
         cf.check_time(ds, axes.time)
-        assert cf.select_variable(ds) == "t2m"
+        assert gridded(ds).variable() == "t2m"
 
     def test_a_dataset_and_its_variable_agree(self, data_dir: Path) -> None:
         ds = open_real(data_dir, ITALY)
@@ -165,20 +166,23 @@ class TestVariables:
 
     def test_by_name_then_standard_name_then_the_only_one(self, field: xr.DataArray) -> None:
         ds = xr.Dataset({"t2m": field, "tp": field.assign_attrs(standard_name="rainfall_amount")})
-        assert cf.select_variable(ds, name="tp") == "tp"
-        assert cf.select_variable(ds, name="tas", standard_name="air_temperature") == "t2m"
-        assert cf.select_variable(ds[["t2m"]], name="tas") == "t2m"
+        assert gridded(ds).variable(name="tp") == "tp"
+        assert (
+            gridded(ds).variable(name="tas", standard_name="air_temperature", role="predictor")
+            == "t2m"
+        )
+        assert gridded(ds[["t2m"]]).variable(name="tas") == "t2m"
 
     def test_ambiguity_names_the_candidates(self, field: xr.DataArray) -> None:
         ds = xr.Dataset({"a": field, "b": field})
         with pytest.raises(VariableError, match=r"label is ambiguous.*a, b") as error:
-            cf.select_variable(ds, role="label")
+            gridded(ds).variable(role="label")
         assert isinstance(error.value, KeyError)
 
     def test_another_quantity_is_not_taken(self, field: xr.DataArray) -> None:
         """The only field of a dataset does for a wrong name, never for a wrong standard name."""
         with pytest.raises(VariableError, match=r"'tp' not found.*t2m"):
-            cf.select_variable(field.to_dataset(), name="tp", standard_name="rainfall_amount")
+            gridded(field).variable(name="tp", standard_name="rainfall_amount")
 
 
 class TestUnits:

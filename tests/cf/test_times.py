@@ -9,6 +9,7 @@ import xarray as xr
 
 import xdeepr
 from xdeepr import cf
+from xdeepr.grids import gridded
 from xdeepr.testing import assert_same_field
 from xdeepr.training.alignment import align
 
@@ -90,9 +91,9 @@ def test_a_downscaled_forecast_is_still_one(truth, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_fit_pairs_at_valid_times(truth, layout):
     coarse = truth.deepr.coarsen(2)
-    paired = align(along_start(coarse, layout), truth)
+    paired = align(gridded(along_start(coarse, layout)), gridded(truth))
     assert (paired.time.values == truth.time.values).all()
-    assert (paired.lr.values[:, 0] == align(coarse, truth).lr.values[:, 0]).all()
+    assert (paired.lr.values[:, 0] == align(gridded(coarse), gridded(truth)).lr.values[:, 0]).all()
 
 
 def test_start_and_period_of_other_calendars():

@@ -10,6 +10,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import AxisError, UnitsError, VariableError
+from xdeepr.grids import gridded
 
 
 def field(dims=("time", "lat", "lon"), *, shape=(3, 4, 5), **attrs) -> xr.Dataset:
@@ -146,13 +147,13 @@ def test_variables():
         u=lambda d: d.t.assign_attrs(standard_name="eastward_wind"), scalar=1.0
     )
     assert cf.spatial_variables(ds, cf.find_axes(ds)) == ["t", "u"]
-    assert cf.select_variable(ds, name="u") == "u"
-    assert cf.select_variable(ds, name="t2m", standard_name="air_temperature") == "t"
-    assert cf.select_variable(ds[["u"]]) == "u"
+    assert gridded(ds).variable(name="u") == "u"
+    assert gridded(ds).variable(name="t2m", standard_name="air_temperature") == "t"
+    assert gridded(ds[["u"]]).variable() == "u"
     with pytest.raises(VariableError, match=r"label is ambiguous.*t, u.*\[\['t'\]\]"):
-        cf.select_variable(ds, role="label")
+        gridded(ds).variable(role="label")
     with pytest.raises(VariableError, match=r"'t2m' not found.*u"):
-        cf.select_variable(ds[["u"]], name="t2m", standard_name="air_temperature")
+        gridded(ds[["u"]]).variable(name="t2m", standard_name="air_temperature", role="predictor")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from dask._task_spec import convert_legacy_graph
 from distributed import Client, LocalCluster, as_completed, futures_of
 
 from xdeepr.errors import CheckpointError, MissingValuesError
-from xdeepr.grids import grid_of
+from xdeepr.grids import grid_of, gridded
 from xdeepr.inputs import covariates
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models import cache as model_cache
@@ -186,10 +186,10 @@ def test_fields_of_the_sun_are_made_in_parts(globe, count_computes):
 
 def test_varying_covariates_on_the_grid_stay_in_their_chunks(globe, count_computes):
     wanted = [Quantity("t2m", "K")]
-    out = covariates.varying_on(grid_of(globe), globe, wanted, globe.time)
+    out = covariates.varying_on(grid_of(globe), gridded(globe), wanted, globe.time)
     assert max(map(max, out.chunks)) <= 1080
     region = globe.isel(lat=slice(100, 900), lon=slice(3000, 3200))
-    part = covariates.varying_on(grid_of(region), globe, wanted, globe.time)
+    part = covariates.varying_on(grid_of(region), gridded(globe), wanted, globe.time)
     assert part.shape == (1, 1, 800, 200)
     assert count_computes == [0]
 
@@ -202,7 +202,7 @@ def test_varying_covariates_off_the_grid_are_cut_to_parts(globe, count_computes,
     )
     for name in ("lat", "lon"):
         fine[name].attrs = globe[name].attrs
-    out = covariates.varying_on(grid_of(fine), globe, wanted, globe.time)
+    out = covariates.varying_on(grid_of(fine), gridded(globe), wanted, globe.time)
     assert out.shape == (1, 1, 2240, 1360)
     assert max(map(max, out.chunks)) <= 1024
     assert count_computes == [0]
@@ -221,8 +221,8 @@ def test_varying_covariates_off_the_grid_are_cut_to_parts(globe, count_computes,
     )
     for name in ("lat", "lon"):
         other[name].attrs = globe[name].attrs
-    lazy = covariates.statics_on(grid_of(other), small.chunk(lat=100), wanted)
-    whole = covariates.covariates_on(grid_of(other), small, wanted)
+    lazy = covariates.statics_on(grid_of(other), gridded(small.chunk(lat=100)), wanted)
+    whole = covariates.covariates_on(grid_of(other), gridded(small), wanted)
     np.testing.assert_array_equal(lazy, whole)
 
 
@@ -258,7 +258,7 @@ def test_covariates_on_the_grid_are_taken_as_they_are(italy_hr, rng):
     inner = {"latitude": slice(4, 30), "longitude": slice(5, 40)}
     for part in ({}, inner):
         grid = grid_of(italy_hr.isel(part))
-        found = covariates.covariates_on(grid, z, [Quantity("z", "K")])[0]
+        found = covariates.covariates_on(grid, gridded(z), [Quantity("z", "K")])[0]
         expected = z.z.isel(part).sortby("latitude").values.astype("float32")
         np.testing.assert_array_equal(found, expected)
 

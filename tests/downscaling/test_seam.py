@@ -12,7 +12,7 @@ import xdeepr
 from tests.conftest import TINY
 from tests.downscaling.test_model_kinds import AUTOENCODER, QUICK, SWIN, roughen
 from xdeepr.downscaling.model_source import resolve
-from xdeepr.grids import grid_of
+from xdeepr.grids import grid_of, gridded
 from xdeepr.testing import tolerance
 from xdeepr.tiling.plan import make_plan
 
@@ -208,9 +208,10 @@ def test_a_trained_model_on_the_poles() -> None:
     north = lr.isel(lat=[-1]).assign_coords(lat=[90.0])
     globe = xr.concat([south, lr, north], "lat").assign_coords(lat=np.linspace(-90, 90, 17))
     globe["lat"].attrs["units"] = "degrees_north"
-    found = resolve(model, globe.to_dataset(), grid_of(globe))
-    grid, cropped = found.hr_grid(grid_of(globe))
-    assert grid.shape == (64, 64)
+    source = gridded(globe)
+    found = resolve(model, source)
+    cropped = found.on(source.grid)
+    assert found.hr_grid(source.grid).shape == (64, 64)
     assert cropped.margin == (2, 2, 0, 0)
     assert cropped.base is not None
     assert cropped.base.margin == (2, 2, 0, 0)

@@ -167,7 +167,7 @@ def test_bad_factor(italy: xr.Dataset, factor: object) -> None:
 
 
 def test_bad_boundary(italy: xr.Dataset) -> None:
-    with pytest.raises(OptionError, match="'exact' or 'trim'"):
+    with pytest.raises(OptionError, match="boundary='pad' is not one of exact, trim"):
         coarsen(italy, 4, boundary="pad")  # type: ignore[arg-type]
 
 

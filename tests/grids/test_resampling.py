@@ -14,9 +14,9 @@ import xdeepr
 from tests.conftest import TINY
 from tests.example_grids import EUR11, latlon, open_real
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids import grid_of
+from xdeepr.grids import grid_of, gridded
 from xdeepr.grids.geographic import geographic_coordinates
-from xdeepr.grids.resampling import EDGE, regrid
+from xdeepr.grids.resampling import EDGE
 from xdeepr.inputs.covariates import covariates_on, statics_on, varying_on
 from xdeepr.inputs.quantities import Quantity
 
@@ -50,7 +50,7 @@ def other(request: pytest.FixtureRequest, data_dir: Path, mogreps_hr: xr.Dataset
 
 def test_latitudes_and_longitudes_serve_all_kinds_of_grids(other: xr.Dataset) -> None:
     grid = grid_of(other)
-    found = covariates_on(grid, globe(0.5).to_dataset(), METRES)[0]
+    found = covariates_on(grid, gridded(globe(0.5)), METRES)[0]
     latitude, _ = geographic_coordinates(grid)
     assert found.shape == grid.shape
     np.testing.assert_allclose(found, 2 * latitude, atol=1e-3)
@@ -62,9 +62,9 @@ def test_lazy_fields_are_interpolated_in_parts(mogreps_hr: xr.Dataset, monkeypat
     rng = np.random.default_rng(4)
     z = globe(0.25)
     z = z.copy(data=rng.normal(size=z.shape).astype("f4")).to_dataset()
-    whole = covariates_on(grid, z, METRES)
+    whole = covariates_on(grid, gridded(z), METRES)
     monkeypatch.setattr("xdeepr.grids.resampling.EDGE", 64)
-    lazy = statics_on(grid, z.chunk(lat=100, lon=100), METRES)
+    lazy = statics_on(grid, gridded(z.chunk(lat=100, lon=100)), METRES)
     assert lazy.shape == whole.shape
     np.testing.assert_array_equal(lazy, whole)
     assert EDGE == 1024  # what the parts are by default
@@ -74,7 +74,7 @@ def test_varying_covariates_too(mogreps_hr: xr.Dataset) -> None:
     grid = grid_of(mogreps_hr)
     time = mogreps_hr.time[:3]
     z = globe(0.5, lat=100).expand_dims(time=time).to_dataset()
-    found = varying_on(grid, z + np.arange(3)[:, None, None], METRES, time)
+    found = varying_on(grid, gridded(z + np.arange(3)[:, None, None]), METRES, time)
     latitude, _ = geographic_coordinates(grid)
     for number, field in enumerate(np.asarray(found)[:, 0]):
         np.testing.assert_allclose(field, 2 * latitude + number, atol=1e-3)
@@ -102,11 +102,13 @@ def test_what_does_not_cover_or_fit_is_refused(mogreps_hr: xr.Dataset, italy_hr:
     grid = grid_of(mogreps_hr)
     part = globe(0.5).sel(lat=slice(50, 60))
     with pytest.raises(GridError, match=r"covariate 'z' covers lat 50 to 60.*that covers it"):
-        covariates_on(grid, part.to_dataset(), METRES)
+        covariates_on(grid, gridded(part), METRES)
     with pytest.raises(GridError, match=r"on a projected grid, the HR grid is latlon: regrid"):
-        regrid(mogreps_hr.wind_speed, grid_of(italy_hr))
+        covariates_on(
+            grid_of(italy_hr), gridded(mogreps_hr.isel(time=0)), [Quantity("wind_speed", "m s-1")]
+        )
     with pytest.raises(OptionError, match=r"method='cubic': choose of bilinear, conservative"):
-        regrid(globe(0.5), grid_of(italy_hr), method="cubic")  # type: ignore[arg-type]
+        xdeepr.nest(globe(0.5), italy_hr, method="cubic")  # type: ignore[arg-type]
 
 
 # --- conservative -------------------------------------------------------------------------------

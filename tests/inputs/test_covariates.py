@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from xdeepr.errors import AxisError, GridError, MissingValuesError, UnitsError
-from xdeepr.grids import grid_of
+from xdeepr.grids import grid_of, gridded
 from xdeepr.inputs.covariates import (
     covariates_on,
     describe_covariates,
@@ -23,7 +23,7 @@ def test_covariates_on_the_same_cells_are_taken_as_they_are(statics):
     part = statics.isel(latitude=slice(4, 24), longitude=slice(10, 40))
     grid = grid_of(part)
     z = Quantity("z", "m2 s-2")
-    out = covariates_on(grid, statics, [z])
+    out = covariates_on(grid, gridded(statics), [z])
     np.testing.assert_array_equal(out[0], part.z[0, ::-1].astype("float32"))
 
 
@@ -33,7 +33,7 @@ def test_covariates_are_interpolated_linearly(italy_hr, statics):
         units="km"
     )
     grid = grid_of(italy_hr)
-    out = covariates_on(grid, linear.to_dataset(name="z"), [Quantity("z", "m")])
+    out = covariates_on(grid, gridded(linear.to_dataset(name="z")), [Quantity("z", "m")])
     wanted = 3 * grid.y.centres[:, None] - 2 * grid.x.centres
     np.testing.assert_allclose(out[0], 1000 * wanted, rtol=1e-4, atol=0.1)
 
@@ -58,42 +58,42 @@ def test_covariates_wrap_around_the_globe(first):
                 "lon": ("lon", lon, {"units": "degrees_east"}),
             }
         )
-        out = covariates_on(grid_of(fine), globe, [Quantity("z", "m")])
+        out = covariates_on(grid_of(fine), gridded(globe), [Quantity("z", "m")])
         np.testing.assert_allclose(out[0, 0], np.cos(np.deg2rad(lon)), atol=1e-3)
 
 
 def test_bad_covariates(italy_hr, mogreps_hr, statics):
     z = Quantity("z", "m2 s-2")
     with pytest.raises(GridError, match=r"projected grid needs.*a covariate that covers it"):
-        covariates_on(grid_of(mogreps_hr), statics, [z])
+        covariates_on(grid_of(mogreps_hr), gridded(statics), [z])
     with pytest.raises(GridError, match=r"'z' covers longitude.*give a covariate"):
-        covariates_on(grid_of(italy_hr), statics.isel(longitude=slice(0, 50)), [z])
+        covariates_on(grid_of(italy_hr), gridded(statics.isel(longitude=slice(0, 50))), [z])
     with pytest.raises(MissingValuesError, match=r"'z'.*fillna"):
-        covariates_on(grid_of(italy_hr), statics.where(statics.z > 0), [z])
+        covariates_on(grid_of(italy_hr), gridded(statics.where(statics.z > 0)), [z])
     with pytest.raises(UnitsError, match="'z'"):
-        covariates_on(grid_of(italy_hr), statics, [Quantity("z", "K")])
+        covariates_on(grid_of(italy_hr), gridded(statics), [Quantity("z", "K")])
     twice = xr.concat([statics, statics], "time")
     with pytest.raises(AxisError, match=r"'z' varies along 'time'.*isel\(time=0\)"):
-        covariates_on(grid_of(italy_hr), twice, [z])
+        covariates_on(grid_of(italy_hr), gridded(twice), [z])
 
 
 def test_masks_of_true_and_false_are_fields(statics):
     land = (statics.lsm > 0.5).isel(time=0, drop=True).rename("land").to_dataset()
-    static, varying = describe_covariates(land)
+    static, varying = describe_covariates(gridded(land))
     assert [q.name for q in static] == ["land"]
     assert not varying
     grid = grid_of(statics.isel(latitude=slice(4, 24), longitude=slice(10, 40)))
-    found = covariates_on(grid, land, static)[0]
+    found = covariates_on(grid, gridded(land), static)[0]
     np.testing.assert_array_equal(found, land.land[4:24, 10:40][::-1].astype("f4"))
 
 
 def test_masks_without_units_count_as_one(statics):
     bare = statics.assign(lsm=statics.lsm.drop_attrs())
-    static, varying = describe_covariates(bare)
+    static, varying = describe_covariates(gridded(bare))
     assert [(q.name, q.units) for q in static] == [("z", "m**2 s**-2"), ("lsm", "1")]
     assert varying == ()
     with pytest.raises(UnitsError, match="bananas"):
-        describe_covariates(bare.assign(lsm=bare.lsm.assign_attrs(units="bananas")))
+        describe_covariates(gridded(bare.assign(lsm=bare.lsm.assign_attrs(units="bananas"))))
 
 
 # --- varying in time -----------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def ramp(italy_hr) -> xr.Dataset:
 
 def test_varying_covariates_are_told_from_static_ones(ramp, statics):
     both = ramp.assign(still=ramp.sst.isel(time=0, drop=True))
-    static, varying = describe_covariates(both)
+    static, varying = describe_covariates(gridded(both))
     assert [q.name for q in static] == ["still"]
     assert [q.name for q in varying] == ["sst"]
 
@@ -121,7 +121,7 @@ def test_varying_covariates_are_told_from_static_ones(ramp, statics):
 def test_varying_covariates_are_interpolated_lazily(ramp, italy_hr, count_computes):
     grid = grid_of(italy_hr)
     times = italy_hr.time[[4, 1]]
-    out = varying_on(grid, ramp, [Quantity("sst", "K")], times)
+    out = varying_on(grid, gridded(ramp), [Quantity("sst", "K")], times)
     assert isinstance(out, da.Array)
     assert out.dtype == np.float32
     assert count_computes == [0]
@@ -133,9 +133,9 @@ def test_varying_covariates_are_interpolated_lazily(ramp, italy_hr, count_comput
 def test_varying_covariates_need_the_times(ramp, italy_hr):
     sst = [Quantity("sst", "degC")]
     with pytest.raises(AxisError, match=r"'sst' has no value at 2022-05-01T18.*it has 2022-05-01"):
-        varying_on(grid_of(italy_hr), ramp, sst, italy_hr.time[5:8])
+        varying_on(grid_of(italy_hr), gridded(ramp), sst, italy_hr.time[5:8])
     with pytest.raises(AxisError, match="the data has no time"):
-        varying_on(grid_of(italy_hr), ramp, sst, None)
+        varying_on(grid_of(italy_hr), gridded(ramp), sst, None)
 
 
 def test_the_sun_on_the_grid(italy_hr):

@@ -70,7 +70,7 @@ def test_refined_repeats_and_crops():
 def test_missing_predictors_are_refused_by_default(holes, checkpoint):
     with pytest.raises(MissingValuesError, match=r"'t2m' has 6 missing"):
         holes.deepr.downscale(checkpoint, steps=2).compute()
-    with pytest.raises(OptionError, match=r"missing='drop'.*'mask'"):
+    with pytest.raises(OptionError, match=r"missing='drop' is not one of.*mask"):
         holes.deepr.downscale(checkpoint, missing="drop")
 
 

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from xdeepr.errors import AxisError, MissingValuesError, OptionError
+from xdeepr.grids import gridded
 from xdeepr.inputs.quantities import Quantity, check_finite, describe, stack_fields
 from xdeepr.inputs.times import as_time_features, time_inputs, time_keys, time_text
 
@@ -26,7 +27,7 @@ def small(italy_lr) -> xr.Dataset:
 def test_stack_is_ascending_float32_in_the_units_wanted(small):
     celsius = small.assign(t2m=(small.t2m.astype(float) - 273.15).assign_attrs(units="degC"))
     for ds in (small, celsius, small.sortby("latitude"), small.transpose(..., "time")):
-        stacked = stack_fields(ds, [T2M], role="predictor")
+        stacked = stack_fields(gridded(ds), [T2M], role="predictor")
         assert stacked.dims == ("time", "channel", "latitude", "longitude")
         assert stacked.dtype == np.float32
         np.testing.assert_allclose(stacked[:, 0], small.t2m.sortby("latitude"), rtol=1e-6)
@@ -34,7 +35,7 @@ def test_stack_is_ascending_float32_in_the_units_wanted(small):
 
 def test_stack_keeps_the_order_asked_for(small):
     both = small.assign(u10=(small.t2m * 0).assign_attrs(units="m s-1"))
-    stacked = stack_fields(both, [Quantity("u10", "km/h"), T2M], role="predictor")
+    stacked = stack_fields(gridded(both), [Quantity("u10", "km/h"), T2M], role="predictor")
     assert (stacked[:, 0] == 0).all()
     assert (stacked[:, 1] > 200).all()
 
@@ -44,16 +45,16 @@ def test_stack_finds_a_field_by_standard_name(small):
     renamed.tas.attrs["standard_name"] = "air_temperature"
     renamed.tp.attrs["standard_name"] = "precipitation_amount"
     wanted = Quantity("t2m", "K", {"standard_name": "air_temperature"})
-    assert (stack_fields(renamed, [wanted], role="predictor") > 200).all()
+    assert (stack_fields(gridded(renamed), [wanted], role="predictor") > 200).all()
 
 
 def test_stack_is_lazy(small, count_computes):
-    stack_fields(small.chunk(time=1).sortby("latitude"), [T2M], role="predictor")
+    stack_fields(gridded(small.chunk(time=1).sortby("latitude")), [T2M], role="predictor")
     assert count_computes == [0]
 
 
 def test_one_time_without_a_dimension(small):
-    stacked = stack_fields(small.isel(time=1), [T2M], role="predictor")
+    stacked = stack_fields(gridded(small.isel(time=1)), [T2M], role="predictor")
     assert stacked.sizes["time"] == 1
 
 

@@ -7,12 +7,14 @@ from xdeepr.cf.axes import (
     Axes,
     find_axes,
 )
+from xdeepr.cf.gridded import Gridded
 from xdeepr.cf.times import at_valid_times, check_time, holds_times, valid_time
 from xdeepr.cf.units import convert_units, units_of
 from xdeepr.cf.variables import (
     as_dataset,
     select_variable,
     spatial_variables,
+    without_bounds,
     without_fill_values,
 )
 
@@ -20,6 +22,7 @@ __all__ = [
     "LATITUDE_UNITS",
     "LONGITUDE_UNITS",
     "Axes",
+    "Gridded",
     "append_history",
     "as_dataset",
     "at_valid_times",
@@ -33,5 +36,6 @@ __all__ = [
     "spatial_variables",
     "units_of",
     "valid_time",
+    "without_bounds",
     "without_fill_values",
 ]

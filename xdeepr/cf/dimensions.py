@@ -13,46 +13,30 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import xarray as xr
 
-from xdeepr.cf.axes import Axes, find_axes
+from xdeepr.cf.gridded import Gridded, GridT
 from xdeepr.cf.times import is_reference_time
-from xdeepr.cf.variables import spatial_variables
 
 ENSEMBLE_NAMES = ("realization", "number", "member", "ensemble", "ensemble_member", "ens")
 """Names of a dimension of input members, where no standard_name tells."""
 
 
-def further_dims(ds: xr.Dataset, axes: Axes) -> tuple[str, ...]:
-    """Return the dimensions of the gridded fields beyond time, y and x, in their order.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The data.
-    axes : Axes
-        Its axes.
-    """
-    known = {axes.y, axes.x, axes.time}
-    names = spatial_variables(ds, axes)
-    return tuple(dict.fromkeys(str(d) for n in names for d in ds[n].dims if d not in known))
-
-
 def each_entry(
-    ds: xr.Dataset,
-    dims: Sequence[str],
-    one: Callable[[xr.Dataset], xr.Dataset],
+    source: Gridded[GridT],
+    one: Callable[[Gridded[GridT]], xr.Dataset],
     *,
+    fields: Sequence[str],
     with_members: bool,
 ) -> xr.Dataset:
     """Apply a function to each entry along further dimensions and join the results, lazily.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    source : Gridded
         The data.
-    dims : sequence of str
-        The further dimensions.
     one : callable
-        Maps a dataset without them to its result.
+        Maps data without further dimensions to its result.
+    fields : sequence of str
+        Variables of the result that are joined; what else it holds is taken from the first.
     with_members : bool
         Whether results have a dimension ``realization`` of their own; then an ensemble of the
         input is joined with it.
@@ -60,20 +44,21 @@ def each_entry(
     Returns
     -------
     xarray.Dataset
-        With `dims` in front, or with N · M realizations.
+        With the further dimensions in front, or with N · M realizations.
     """
-    if not dims:
-        return one(ds)
-    dim, rest = dims[0], dims[1:]
+    if not source.further:
+        return one(source)
+    dim, ds = source.further[0], source.dataset
     if dim not in ds.coords:
         ds = ds.assign_coords({dim: np.arange(ds.sizes[dim])})
+    source = source.with_dataset(ds)
     parts = [
-        each_entry(ds.isel({dim: i}), rest, one, with_members=with_members)
+        each_entry(source.isel({dim: i}), one, fields=fields, with_members=with_members)
         for i in range(ds.sizes[dim])
     ]
     if with_members and is_ensemble(ds[dim]):
-        return _join_members(parts, ds[dim])
-    return _join(parts, dim)
+        return _join_members(parts, ds[dim], fields)
+    return _join(parts, dim, fields)
 
 
 def is_ensemble(coord: xr.DataArray) -> bool:
@@ -82,11 +67,10 @@ def is_ensemble(coord: xr.DataArray) -> bool:
     return coord.attrs.get("standard_name", "realization" if named else "") == "realization"
 
 
-def _join(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
+def _join(parts: Sequence[xr.Dataset], dim: str, fields: Sequence[str]) -> xr.Dataset:
     """Join results along one dimension; what does not vary is taken from the first."""
-    fields = spatial_variables(parts[0], find_axes(parts[0]))
     joined = xr.concat(
-        [part[fields] for part in parts],
+        [part[list(fields)] for part in parts],
         dim,
         data_vars="all",
         coords="minimal",
@@ -98,7 +82,9 @@ def _join(parts: Sequence[xr.Dataset], dim: str) -> xr.Dataset:
     return joined.assign(parts[0][others].drop_vars(dim, errors="ignore").data_vars)
 
 
-def _join_members(parts: Sequence[xr.Dataset], coord: xr.DataArray) -> xr.Dataset:
+def _join_members(
+    parts: Sequence[xr.Dataset], coord: xr.DataArray, fields: Sequence[str]
+) -> xr.Dataset:
     """Join input members and the realizations drawn from each into one ensemble."""
     drawn = parts[0].sizes["realization"]
     attrs = parts[0]["realization"].attrs
@@ -122,7 +108,7 @@ def _join_members(parts: Sequence[xr.Dataset], coord: xr.DataArray) -> xr.Datase
                 ),
             )
         )
-    return _join(numbered, "realization")
+    return _join(numbered, "realization", fields)
 
 
 def entry_key(ds: xr.Dataset) -> int:

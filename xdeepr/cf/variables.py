@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from xdeepr.cf.attributes import check_attrs
-from xdeepr.cf.axes import Axes, find_axes, folded_pairs, geographic_kind
+from xdeepr.cf.axes import Axes, folded_pairs, geographic_kind
 from xdeepr.errors import VariableError
 
 _NETCDF_FILL = 9.969209968386869e36
 """What the netCDF library writes where nothing was written, for floats and doubles."""
 
 
-def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
-    """Return a dataset; a DataArray without a name is called "field".
+def as_dataset(obj: xr.DataArray | xr.Dataset, name: str = "field") -> xr.Dataset:
+    """Return a dataset.
 
     Parameters
     ----------
     obj : xarray.DataArray or xarray.Dataset
         A dataset is returned as it is, but for 2-D latitudes and longitudes among its data
         variables, which become coordinates.
+    name : str, default: "field"
+        Of the variable, if a DataArray has none.
 
     Raises
     ------
@@ -32,7 +36,7 @@ def as_dataset(obj: xr.DataArray | xr.Dataset) -> xr.Dataset:
         folded = {name for names in folded_pairs(obj).values() for name in names}
         hidden = sorted(folded & set(map(str, obj.data_vars)))
         return obj.set_coords(hidden) if hidden else obj
-    return obj.to_dataset(name=obj.name if obj.name is not None else "field")
+    return obj.to_dataset(name=obj.name if obj.name is not None else name)
 
 
 def spatial_variables(ds: xr.Dataset, axes: Axes) -> list[str]:
@@ -51,47 +55,63 @@ def spatial_variables(ds: xr.Dataset, axes: Axes) -> list[str]:
 
 def select_variable(
     ds: xr.Dataset,
+    fields: Sequence[str],
     *,
     name: str | None = None,
     standard_name: str | None = None,
     role: str = "predictor",
 ) -> str:
-    """Return the variable that is meant.
+    """Return the variable that is meant: by name, by standard name, or the only candidate.
+
+    A variable that states another standard name is no candidate.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Where to look.
+    fields : sequence of str
+        Names of its gridded variables.
     name, standard_name : str, optional
-        What to look for: first by name, then by standard name; otherwise the only candidate.
+        Of the quantity that is wanted.
     role : str
-        What it is, for the message.
+        For the message: "predictor", "label", "reference", ...
 
     Raises
     ------
     VariableError
         If there is none, or more than one candidate.
     """
-    names = spatial_variables(ds, find_axes(ds))
-    if name in names:
+    if name in fields:
         return str(name)
-    candidates = names
+    candidates = list(fields)
     if standard_name is not None:
-        same = [n for n in names if ds[n].attrs.get("standard_name") == standard_name]
-        stated_others = [n for n in names if "standard_name" in ds[n].attrs and n not in same]
-        candidates = same or [n for n in names if n not in stated_others]
+        stated = {n: ds[n].attrs.get("standard_name", "unknown") for n in fields}
+        same = [n for n in fields if stated[n] == standard_name]
+        candidates = same or [n for n in fields if stated[n] == "unknown"]  # a word of cfgrib
     if len(candidates) == 1:
         return candidates[0]
     wanted = f" {name!r}" if name else ""
     if not candidates:
         raise VariableError(
-            f"{role}{wanted} not found; there are: {', '.join(names) or 'no gridded variables'}."
-            f" Rename the variable that is meant, or set its standard_name."
+            f"{role}{wanted} not found; there are: {', '.join(fields) or 'no gridded variables'}."
+            " Rename the variable that is meant, or set its standard_name."
         )
     raise VariableError(
         f"{role}{wanted} is ambiguous; candidates: {', '.join(candidates)}. Select the one that is"
         f" meant, for example ds[[{candidates[0]!r}]]."
     )
+
+
+def without_bounds(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Return one field of a dataset, with its grid mapping as a coordinate.
+
+    A DataArray cannot hold the bounds of its coordinates, which therefore name none.
+    """
+    mapping = ds[name].attrs.get("grid_mapping")
+    field = (ds.set_coords(mapping) if mapping in ds.data_vars else ds)[name]
+    for coord in field.coords.values():
+        coord.attrs.pop("bounds", None)
+    return field
 
 
 def without_fill_values(da: xr.DataArray) -> xr.DataArray:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
-import xarray as xr
 
 from xdeepr import cf
 from xdeepr.cf.dimensions import keyed_with
+from xdeepr.checks import warn
 from xdeepr.downscaling.graph import Chunking, Recipe, Source, lazy_blocks
 from xdeepr.downscaling.model_source import Model
 from xdeepr.downscaling.parts import Arrays
-from xdeepr.downscaling.request import Request, geometry_of, place_of
+from xdeepr.downscaling.request import Request, place_of
 from xdeepr.errors import GridError
-from xdeepr.grids import Grid
-from xdeepr.inputs.covariates import solar_on, statics_on, varying_on
+from xdeepr.grids import Grid, grid_of
+from xdeepr.inputs.covariates import no_statics, solar_on, statics_on, varying_on
 from xdeepr.inputs.instance_statistics import lazy_statistics
 from xdeepr.inputs.missing import Missing, without_gaps
 from xdeepr.inputs.quantities import Quantity, stack_fields
@@ -52,12 +51,11 @@ def lazy_field(model: Model, request: Request, missing: Missing = "error") -> da
     if missing == "error":
         values = _computed(model, request)
     else:
-        whole, gaps = without_gaps(request.ds, cf.find_axes(request.ds))
-        values = _computed(model, replace(request, ds=whole))
+        whole, gaps = without_gaps(request.source)
+        values = _computed(model, replace(request, source=whole))
         if missing == "mask":
-            values = da.where(
-                _in_gaps(model, replace(request, ds=gaps)), np.float32(np.nan), values
-            )
+            hidden = _in_gaps(model, replace(request, source=gaps))
+            values = da.where(hidden, np.float32(np.nan), values)
     untrained = _untrained(model, request.hr_grid)
     return values if untrained is None else da.where(untrained, np.float32(np.nan), values)
 
@@ -68,7 +66,7 @@ def _in_gaps(model: Model, request: Request) -> da.Array:
     nearest = Model(
         Source("nearest"), "nearest", gaps, gaps, model.factor, model.margin, model.known
     )
-    return (_computed(nearest, replace(request, members=1))[0] > 0.5).any(axis=1, keepdims=True)
+    return (_computed(nearest, request.for_model(nearest))[0] > 0.5).any(axis=1, keepdims=True)
 
 
 def _untrained(model: Model, hr_grid: Grid) -> np.ndarray | None:
@@ -85,11 +83,11 @@ def _untrained(model: Model, hr_grid: Grid) -> np.ndarray | None:
 
 def _computed(model: Model, request: Request) -> da.Array:
     """Return the output of a model where nothing is missing, (realization, time, V, y, x)."""
-    card, time, hr_grid = model.card, request.time, request.hr_grid
-    lr = stack_fields(request.ds, model.predictors, role="predictor").data
-    geometry = geometry_of(model, request)
-    if request.lr_grid.closed and hr_grid.closed and not (card and card.bound):
-        lr, geometry = around_the_globe(lr, geometry, request.lr_grid)
+    card, source, hr_grid = model.card, request.source, request.hr_grid
+    time, geometry = source.time, request.geometry
+    lr = stack_fields(source, model.predictors, role="predictor").data
+    if source.grid.closed and hr_grid.closed and not (card and card.bound):
+        lr, geometry = around_the_globe(lr, geometry, source.grid)
     features = card.time_features if card else {}
     covariates = _covariates(model, request)
     sun = solar_on(hr_grid, features, time)
@@ -134,8 +132,7 @@ def _base(model: Model, request: Request) -> da.Array | None:
     """Return the output of the model that this one builds on, (time, predictand, y, x)."""
     if model.base is None:
         return None
-    whole = replace(request, members=1, tile=None, overlap=None)
-    return _computed(model.base, whole)[0]
+    return _computed(model.base, request.for_model(model.base))[0]
 
 
 def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[da.Array, Geometry]:
@@ -180,18 +177,22 @@ def _covariates(model: Model, request: Request) -> _Covariates:
     """Return the covariates that a model needs."""
     card, grid, given = model.card, request.hr_grid, request.covariates
     if card is None or not (card.covariates or card.varying):
-        return _Covariates(statics_on(grid, xr.Dataset(), ()))
+        return _Covariates(no_statics(grid))
     try:
         if given is not None:
             statics = statics_on(grid, given, card.covariates)
-            varying = varying_on(grid, given, card.varying, request.time) if card.varying else None
+            varying = (
+                varying_on(grid, given, card.varying, request.source.time) if card.varying else None
+            )
             return _Covariates(statics, varying)
         if card.varying:
             names = ", ".join(q.name for q in card.varying)
             raise GridError(
                 f"the model {card.name!r} needs {names}, which vary in time: pass covariates=."
             )
-        kept = load_covariates(model.source.name, card, grid, model.digest)
+        ds = load_covariates(model.source.name, card, grid, model.digest)
+        axes = cf.Axes(grid.y.name, grid.x.name, None)
+        kept = cf.Gridded(ds, axes, grid_of(ds, axes), ds)
         return _Covariates(statics_on(grid, kept, card.covariates), in_files=True)
     except GridError as error:
         if given is not None:
@@ -208,12 +209,12 @@ def _without_covariates(card: Card, request: Request, error: GridError) -> _Cova
             f" its training domain ({card.training.get('domain', 'unknown')}): pass covariates="
             f" for the new domain. ({error})"
         ) from None
-    warnings.warn(
+    warn(
         f"the model {card.name!r} works without its covariates {names} here, less exactly: pass"
-        " covariates= to use them.",
-        stacklevel=6,
+        " covariates= to use them."
     )
-    times = 1 if request.time is None else max(request.time.size, 1)
+    time = request.source.time
+    times = 1 if time is None else max(time.size, 1)
     varying = _blanks((times, len(card.varying)), request) if card.varying else None
     return _Covariates(_blanks((len(card.covariates),), request), varying, known=False)
 

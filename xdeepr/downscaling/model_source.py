@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
+from xdeepr.checks import warn, whole_number
 from xdeepr.downscaling.graph import Source
 from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.grids import Grid, Margin, grid_of, relate
+from xdeepr.grids import Grid, Margin, gridded, relate
 from xdeepr.inputs.quantities import Quantity, describe
 from xdeepr.models.card import Card
 from xdeepr.models.checkpoint import load_card
@@ -48,20 +48,28 @@ class Model:
         """Hash of the checkpoint, empty for interpolation."""
         return self.source.digest
 
-    def hr_grid(self, lr_grid: Grid) -> tuple[Grid, Model]:
-        """Return the HR grid, and the model with the margin that belongs to it.
+    def hr_grid(self, lr_grid: Grid) -> Grid:
+        """Return the HR grid of a domain."""
+        margin = self.card.hr_margin if self.card else self.margin
+        fine = lr_grid.refine(self.factor).crop(_sum(margin, self._beyond(lr_grid)))
+        return fine.snap(self.known)
 
-        The globe needs no margin at its seam. Cells of a row that is centred on a pole reach
-        beyond it: their outer halves are left out.
+    def on(self, lr_grid: Grid) -> Model:
+        """Return the model with the margin that belongs to the HR grid of a domain."""
+        return self._with_margin(self._beyond(lr_grid))
+
+    def _beyond(self, lr_grid: Grid) -> Margin:
+        """Return what the ends of the globe change in the margin.
+
+        There is none at its seam. Cells of a row that is centred on a pole reach beyond it: their
+        outer halves are left out.
         """
-        card, fine = self.card, lr_grid.refine(self.factor)
+        card = self.card
         margin = card.hr_margin if card else self.margin
         wraps = lr_grid.closed and card is not None and not card.bound and card.shift == (0, 0)
         sides = (-margin[2], -margin[3]) if wraps else (0, 0)
-        beyond = fine.rows_beyond_poles()
-        rows = (max(0, beyond[0] - margin[0]), max(0, beyond[1] - margin[1]))
-        change: Margin = (*rows, *sides)
-        return fine.crop(_sum(margin, change)).snap(self.known), self._with_margin(change)
+        south, north = lr_grid.refine(self.factor).rows_beyond_poles()
+        return max(0, south - margin[0]), max(0, north - margin[1]), *sides
 
     def _with_margin(self, change: Margin) -> Model:
         """Return the model with another margin, also of what it builds on."""
@@ -76,8 +84,7 @@ def _sum(margin: Margin, change: Margin) -> Margin:
 
 def resolve(
     model: Any,
-    ds: xr.Dataset,
-    lr_grid: Grid,
+    source: cf.Gridded[Grid],
     *,
     factor: int | None = None,
     like: xr.Dataset | xr.DataArray | None = None,
@@ -89,10 +96,8 @@ def resolve(
     ----------
     model : str, path or Downscaler
         As given to :func:`xdeepr.downscale`.
-    ds : xarray.Dataset
+    source : Gridded
         The coarse data.
-    lr_grid : Grid
-        Its grid.
     factor, like, device
         As given to :func:`xdeepr.downscale`.
 
@@ -106,7 +111,7 @@ def resolve(
         If there is no such model, or an option does not go with it.
     """
     if isinstance(model, str) and model in METHODS:
-        return _interpolation(model, ds, lr_grid, factor, like)
+        return interpolation(model, source, factor=factor, like=like)
     if isinstance(model, str | os.PathLike):
         folder = locate(model)
         card, digest = load_card(folder)
@@ -170,14 +175,33 @@ def trained_model(folder: Path, card: Card, digest: str, device: str | None) -> 
     )
 
 
-def _interpolation(
+def interpolation(
     method: str,
-    ds: xr.Dataset,
-    lr_grid: Grid,
-    factor: int | None,
-    like: xr.Dataset | xr.DataArray | None,
+    source: cf.Gridded[Grid],
+    *,
+    factor: int | None = None,
+    like: xr.Dataset | xr.DataArray | None = None,
 ) -> Model:
-    """Describe an interpolation of all spatial variables."""
+    """Describe an interpolation of all fields.
+
+    Parameters
+    ----------
+    method : str
+        Its name.
+    source : Gridded
+        The coarse data.
+    factor, like
+        As given to :func:`xdeepr.downscale`: one of them.
+
+    Raises
+    ------
+    OptionError
+        If both or neither is given, or the factor is out of range.
+    GridError
+        If the grid of `like` does not nest in that of the data.
+    VariableError
+        If there is no field.
+    """
     if (factor is None) == (like is None):
         raise OptionError(
             f"model={method!r} needs either factor= (HR cells in an LR cell) or like= (an object on"
@@ -186,20 +210,17 @@ def _interpolation(
     margin: Margin = (0, 0, 0, 0)
     known = (np.empty(0), np.empty(0))
     if like is not None:
-        wanted = grid_of(like)
-        factor, margin = relate(lr_grid, wanted)
+        wanted = gridded(like).grid
+        factor, margin = relate(source.grid, wanted)
         known = wanted.known()
-    whole = isinstance(factor, int | np.integer) and not isinstance(factor, bool)
-    if factor is None or not whole or not 2 <= factor <= 8:
-        raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
-    names = cf.spatial_variables(ds, cf.find_axes(ds))
-    if not names:
+    whole_number("factor", factor, least=2, most=8)
+    if not source.fields:
         raise VariableError(
             "the data hold no variable with both horizontal dimensions: there is nothing to"
             " interpolate. Give a dataset with fields."
         )
-    fields = tuple(describe(ds[name]) for name in names)
-    return Model(Source(method), method, fields, fields, int(factor), margin, known)
+    fields = tuple(describe(source.dataset[name]) for name in source.fields)
+    return Model(Source(method), method, fields, fields, int(factor or 0), margin, known)
 
 
 def check_options(model: Model, **options: Any) -> None:
@@ -212,11 +233,11 @@ def check_options(model: Model, **options: Any) -> None:
     """
     if model.card is not None and model.card.stochastic:
         return
-    what = "an interpolation" if model.card is None else f"{model.name!r}, a deterministic model,"
+    kind = f"{model.name!r}, a deterministic model," if model.card else "an interpolation"
     for name, value in options.items():
         if value is not None:
             raise OptionError(
-                f"{name}={value!r}: {what} gives one field and no ensemble. Leave {name} out, or"
+                f"{name}={value!r}: {kind} gives one field and no ensemble. Leave {name} out, or"
                 " use a diffusion model."
             )
 
@@ -250,8 +271,7 @@ def warn_of_new_months(card: Card, time: xr.DataArray | None) -> None:
         return
     new = sorted(set(np.atleast_1d(time.dt.month.values).tolist()) - set(trained))
     if new:
-        warnings.warn(
+        warn(
             f"the model {card.name!r} was trained on the months {trained}, the data has also"
-            f" {new}: do not rely on the result there; train on a period that covers these months.",
-            stacklevel=4,
+            f" {new}: do not rely on the result there; train on a period that covers these months."
         )

@@ -28,9 +28,8 @@ REALIZATION_ATTRS = {
 
 def cf_dataset(
     values: da.Array,
-    source: xr.Dataset,
+    source: cf.Gridded[Grid],
     *,
-    axes: cf.Axes,
     grid: Grid,
     predictands: Sequence[Quantity],
     with_realization: bool,
@@ -42,10 +41,8 @@ def cf_dataset(
     ----------
     values : dask.array.Array
         Shape (realization, time, predictand, y, x), y and x ascending.
-    source : xarray.Dataset
-        The LR dataset: its time coordinates, orientation and history are carried on.
-    axes : Axes
-        Its axes.
+    source : Gridded
+        The LR data: their time coordinates, orientation and history are carried on.
     grid : Grid
         The HR grid.
     predictands : sequence of Quantity
@@ -59,8 +56,9 @@ def cf_dataset(
     -------
     xarray.Dataset
     """
+    axes, attrs = source.axes, source.dataset.attrs
     time = [axes.time] if axes.time is not None else []
-    coords = _time_coordinates(source, axes)
+    coords = _time_coordinates(source.dataset, axes)
     if with_realization:
         index = np.arange(values.shape[0], dtype=np.int32)
         coords["realization"] = xr.Variable("realization", index, REALIZATION_ATTRS)
@@ -72,17 +70,16 @@ def cf_dataset(
             data = data[:, 0]
         if not with_realization:
             data, dims = data[0], dims[1:]
-        field = xr.DataArray(data, dims=dims, attrs=_field_attrs(source, quantity, grid))
+        field = xr.DataArray(data, dims=dims, attrs=_field_attrs(source.dataset, quantity, grid))
         fields[quantity.name] = as_user_order(field, grid)
     ds = xr.Dataset(fields, coords)
-    horizontal = {name: variable for name, variable in grid.coordinates().items()}
-    ds = ds.assign_coords(horizontal)
+    ds = ds.assign_coords(grid.coordinates())
     bounds = [v.attrs[k] for v in ds.variables.values() for k in _BOUNDS if k in v.attrs]
     mapping = [grid.mapping[0]] if grid.mapping else []
     ds = ds.reset_coords([n for n in [*bounds, *mapping] if n in ds.coords])
     title = f"{', '.join(q.name for q in predictands)} downscaled with xdeepr"
-    ds.attrs = {"title": title, **source.attrs, "Conventions": CONVENTIONS, **provenance}
-    ds.attrs["history"] = cf.append_history(source.attrs, provenance["history"])["history"]
+    ds.attrs = {"title": title, **attrs, "Conventions": CONVENTIONS, **provenance}
+    ds.attrs["history"] = cf.append_history(attrs, provenance["history"])["history"]
     return ds
 
 

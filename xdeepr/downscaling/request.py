@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
+from xdeepr import cf
 from xdeepr.downscaling.model_source import Model
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids import Grid
 from xdeepr.grids.curvilinear import Places
+from xdeepr.models.card import Card
 from xdeepr.sampling.samplers import SamplingOptions
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import EDGE, make_plan
@@ -21,19 +22,17 @@ _TILE_SLACK = 1.5
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; the same for a model and for the model it builds on.
+    """What is asked for.
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        The coarse data, backed by dask.
-    time : xarray.DataArray, optional
-        Its times.
-    lr_grid, hr_grid : Grid
-        The grids.
-    covariates : xarray.Dataset, optional
-        As the user gave them.
-    tile, overlap
+    source : Gridded
+        One entry of the coarse data, backed by dask.
+    hr_grid : Grid
+        Where the result lies.
+    geometry : Geometry
+        How its tiles and blocks lie.
+    covariates : Gridded, optional
         As the user gave them.
     options : SamplingOptions
         How to sample.
@@ -43,27 +42,41 @@ class Request:
         Tells the noise of different input members apart.
     """
 
-    ds: xr.Dataset
-    time: xr.DataArray | None
-    lr_grid: Grid
+    source: cf.Gridded[Grid]
     hr_grid: Grid
-    covariates: xr.Dataset | None
-    tile: int | tuple[int, int] | None
-    overlap: int | None
+    geometry: Geometry
+    covariates: cf.Gridded[Grid] | None
     options: SamplingOptions
     members: int
     entry: int = 0
 
+    def for_model(self, model: Model) -> Request:
+        """Return the same for one field of another model, in tiles of that model's own size."""
+        geometry = plan_geometry(model, self.source.grid, self.hr_grid)
+        return replace(self, geometry=geometry, members=1)
 
-def geometry_of(model: Model, request: Request) -> Geometry:
+
+def plan_geometry(
+    model: Model,
+    lr_grid: Grid,
+    hr_grid: Grid,
+    *,
+    tile: int | tuple[int, int] | None = None,
+    overlap: int | None = None,
+) -> Geometry:
     """Plan tiles and blocks on the whole HR domain.
 
     Parameters
     ----------
     model : Model
         What to use.
-    request : Request
-        What is asked for.
+    lr_grid, hr_grid : Grid
+        The grids.
+    tile : int or (int, int), optional
+        Height and width of a tile in HR pixels. Default: those of the training windows, or the
+        whole domain where it is not much larger.
+    overlap : int, optional
+        HR pixels that neighbouring tiles share. Default: a quarter of a tile.
 
     Returns
     -------
@@ -76,45 +89,46 @@ def geometry_of(model: Model, request: Request) -> Geometry:
     GridError
         If the model is bound to the cells of its training and the domain lies elsewhere.
     """
-    card, shape = model.card, request.hr_grid.shape
+    card, shape = model.card, hr_grid.shape
     scale = card.scale if card else 1
-    size, overlap = _tile(model, request)
+    size = _tile_size(card, shape, tile)
+    overlap = _overlap(card, shape, size) if overlap is None else int(overlap)
     plan = make_plan(
         (-(-shape[0] // scale), -(-shape[1] // scale)),
         tile=(-(-size[0] // scale), -(-size[1] // scale)),
         overlap=overlap // scale,
         block=EDGE // scale,
-        closed=_closed(model, request),
+        closed=_closed(card, lr_grid, hr_grid),
     )
     return Geometry(
         plan,
         model.factor,
         (model.margin[0], model.margin[2]),
-        request.lr_grid.shape,
-        request.hr_grid.origin(),
-        request.hr_grid.period,
+        lr_grid.shape,
+        hr_grid.origin(),
+        hr_grid.period,
         context=card.context if card else 0,
         scale=scale,
         shape=shape,
-        trained=place_of(model, request.hr_grid) if card and card.bound else ((0, 0), (0, 0)),
+        trained=place_of(model, hr_grid) if card and card.bound else ((0, 0), (0, 0)),
         overhang=plan.overhang * scale if plan.closed else 0,
     )
 
 
-def _closed(model: Model, request: Request) -> bool:
+def _closed(card: Card | None, lr_grid: Grid, hr_grid: Grid) -> bool:
     """Whether tiles go on across the seam of the globe."""
-    card, grid = model.card, request.hr_grid
-    if card is None or card.bound or not (request.lr_grid.closed and grid.closed):
+    if card is None or card.bound or not (lr_grid.closed and hr_grid.closed):
         return False
-    width = grid.shape[1]
+    width = hr_grid.shape[1]
     if card.fixed_size and width <= card.tile[1]:  # a tile that cannot be made wider
         return False
-    return width == grid.period and width % card.scale == 0
+    return width == hr_grid.period and width % card.scale == 0
 
 
-def _tile(model: Model, request: Request) -> tuple[tuple[int, int], int]:
-    """Return height and width of a tile, and the overlap, in HR pixels."""
-    card, shape, tile = model.card, request.hr_grid.shape, request.tile
+def _tile_size(
+    card: Card | None, shape: tuple[int, int], tile: int | tuple[int, int] | None
+) -> tuple[int, int]:
+    """Return height and width of a tile in HR pixels."""
     if tile is None:
         trained = card.tile if card else shape
         slack = 1.0 if card and card.fixed_size else _TILE_SLACK
@@ -123,13 +137,16 @@ def _tile(model: Model, request: Request) -> tuple[tuple[int, int], int]:
         size = (tile, tile) if isinstance(tile, int | np.integer) else tuple(tile)
     if len(size) != 2:
         raise OptionError(f"tile={tile!r}: give one number or a pair (height, width) in HR pixels.")
-    overlap = request.overlap
-    if overlap is None:
-        overlap = min(min(s, n) for s, n in zip(size, shape, strict=True)) // 4
-        if card and card.context:  # tiles of whole LR cells need no further cells
-            cut = 0 if size[0] < shape[0] else 1
-            overlap += (size[cut] - overlap) % card.factor
-    return (int(size[0]), int(size[1])), int(overlap)
+    return int(size[0]), int(size[1])
+
+
+def _overlap(card: Card | None, shape: tuple[int, int], size: tuple[int, int]) -> int:
+    """Return how many HR pixels neighbouring tiles share where the user does not say."""
+    overlap = min(min(s, n) for s, n in zip(size, shape, strict=True)) // 4
+    if card and card.context:  # tiles of whole LR cells need no further cells
+        cut = 0 if size[0] < shape[0] else 1
+        overlap += (size[cut] - overlap) % card.factor
+    return overlap
 
 
 def place_of(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:

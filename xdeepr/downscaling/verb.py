@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.cf.dimensions import each_entry, entry_key, further_dims
+from xdeepr.cf.dimensions import each_entry, entry_key
+from xdeepr.checks import whole_number
 from xdeepr.downscaling.fields import lazy_field
 from xdeepr.downscaling.model_source import (
     Model,
     check_options,
     check_suits,
+    interpolation,
     resolve,
     warn_of_new_months,
 )
 from xdeepr.downscaling.output import cf_dataset
-from xdeepr.downscaling.request import Request
+from xdeepr.downscaling.request import Request, plan_geometry
 from xdeepr.errors import OptionError
-from xdeepr.grids import grid_of
+from xdeepr.grids import Grid, gridded
 from xdeepr.inputs.missing import Missing, check_missing
 from xdeepr.models.card import Card
 from xdeepr.sampling.sample import prepare
@@ -120,81 +122,113 @@ def downscale(
     --------
     >>> out = xdeepr.downscale(ds, "bicubic", factor=4)  # doctest: +SKIP
     """
-    ds = cf.as_dataset(obj)
     check_missing(missing)
-    _check_whole_number("members", members, optional=True)
-    _check_whole_number("seed", seed, least=0, most=2**63 - 1)
-    _check_whole_number("batch_size", batch_size, optional=True)
-    axes = cf.find_axes(ds)
-    cf.check_time(ds, axes.time)
-    lr_grid = grid_of(ds)
-    resolved = resolve(model, ds, lr_grid, factor=factor, like=like, device=device)
-    check_options(resolved, members=members, sampler=sampler, steps=steps)
-    if resolved.card is not None:
-        check_suits(resolved.card, lr_grid)
-        warn_of_new_months(resolved.card, cf.valid_time(ds, axes.time))
-    _check_covariates(resolved, covariates)
-    hr_grid, resolved = resolved.hr_grid(lr_grid)
-    options = SamplingOptions(
-        seed, _sampler(resolved.card, sampler, steps), batch_size or DEFAULT_BATCH
+    whole_number("members", members, optional=True)
+    whole_number("seed", seed, least=0, most=2**63 - 1)
+    whole_number("batch_size", batch_size, optional=True)
+    source = gridded(obj)
+    cf.check_time(source.dataset, source.axes.time)
+    found = resolve(model, source, factor=factor, like=like, device=device)
+    check_options(found, members=members, sampler=sampler, steps=steps)
+    _check_covariates(found, covariates)
+    result = downscaled(
+        source,
+        found,
+        covariates=None if covariates is None else gridded(covariates),
+        options=SamplingOptions(
+            seed, _sampler(found.card, sampler, steps), batch_size or DEFAULT_BATCH
+        ),
+        members=members,
+        tile=tile,
+        overlap=overlap,
+        missing=missing,
     )
-    given = None if covariates is None else cf.as_dataset(covariates)
-    provenance = _provenance(resolved, options, members)
+    out = result.as_given()
+    if isinstance(out, xr.DataArray):  # its own attributes are all that it has
+        out.attrs = {**result.dataset.attrs, **out.attrs}
+    return out  # type: ignore[return-value]
 
-    def one(entry: xr.Dataset) -> xr.Dataset:
+
+def interpolate(source: cf.Gridded[Grid], method: str, factor: int) -> cf.Gridded[Grid]:
+    """Return fields interpolated to a finer grid, lazily: what a downscaled field has to beat.
+
+    Parameters
+    ----------
+    source : Gridded
+        Coarse data.
+    method : str
+        "nearest", "bilinear" or "bicubic".
+    factor : int
+        HR cells in an LR cell along each axis.
+    """
+    return downscaled(source, interpolation(method, source, factor=factor))
+
+
+def downscaled(
+    source: cf.Gridded[Grid],
+    model: Model,
+    *,
+    covariates: cf.Gridded[Grid] | None = None,
+    options: SamplingOptions | None = None,
+    members: int | None = None,
+    tile: int | tuple[int, int] | None = None,
+    overlap: int | None = None,
+    missing: Missing = "error",
+) -> cf.Gridded[Grid]:
+    """Do what :func:`downscale` does with what was found out and checked at its door.
+
+    Parameters
+    ----------
+    source : Gridded
+        The coarse predictors.
+    model : Model
+        What to use.
+    covariates : Gridded, optional
+        As the user gave them.
+    options : SamplingOptions, optional
+        How to sample. Default: as the model does by itself, with seed 0.
+    members, tile, overlap, missing
+        As given to :func:`downscale`.
+
+    Returns
+    -------
+    Gridded
+        The result on the HR grid.
+    """
+    if model.card is not None:
+        check_suits(model.card, source.grid)
+        warn_of_new_months(model.card, source.time)
+    options = options or SamplingOptions(0, _sampler(model.card, None, None), DEFAULT_BATCH)
+    hr_grid, model = model.hr_grid(source.grid), model.on(source.grid)
+    geometry = plan_geometry(model, source.grid, hr_grid, tile=tile, overlap=overlap)
+    provenance = _provenance(model, options, members)
+
+    def one(entry: cf.Gridded[Grid]) -> xr.Dataset:
         request = Request(
-            _with_dask(entry, axes), cf.valid_time(entry, axes.time), lr_grid, hr_grid, given, tile, overlap,
-            options, members or 1, entry_key(entry),
+            _with_dask(entry), hr_grid, geometry, covariates, options, members or 1,
+            entry_key(entry.dataset),
         )  # fmt: skip
         return cf_dataset(
-            lazy_field(resolved, request, missing),
+            lazy_field(model, request, missing),
             entry,
-            axes=axes,
             grid=hr_grid,
-            predictands=resolved.predictands,
+            predictands=model.predictands,
             with_realization=members is not None,
             provenance=provenance,
         )
 
-    out = each_entry(ds, further_dims(ds, axes), one, with_members=members is not None)
-    return out if isinstance(obj, xr.Dataset) else as_dataarray(out, obj)
+    names = [quantity.name for quantity in model.predictands]
+    out = each_entry(source, one, fields=names, with_members=members is not None)
+    axes = cf.Axes(hr_grid.y.name, hr_grid.x.name, source.axes.time)
+    return replace(source, dataset=out, axes=axes, grid=hr_grid)
 
 
-def _with_dask(ds: xr.Dataset, axes: cf.Axes) -> xr.Dataset:
+def _with_dask(source: cf.Gridded[Grid]) -> cf.Gridded[Grid]:
     """Return the fields as dask arrays, so that a file opened without chunks is not read yet."""
-    chunks: dict[str, Any] = {axes.time: "auto"} if axes.time is not None else {}
-    names = [n for n in cf.spatial_variables(ds, axes) if ds[n].chunks is None]
-    return ds.assign({name: ds[name].chunk(chunks) for name in names})
-
-
-def as_dataarray(ds: xr.Dataset, template: xr.DataArray) -> xr.DataArray:
-    """Return the only predictand of a dataset as a DataArray that carries the provenance."""
-    axes = cf.find_axes(ds)
-    names = cf.spatial_variables(ds, axes)
-    if len(names) > 1:
-        raise OptionError(
-            f"the model makes {' and '.join(names)}, which one DataArray cannot hold: give a"
-            " Dataset, for example da.to_dataset()."
-        )
-    name = names[0]
-    mapping = ds[name].attrs.get("grid_mapping")
-    ds = ds.set_coords(mapping) if mapping in ds.data_vars else ds
-    out = ds[name].assign_attrs({**ds.attrs, **ds[name].attrs})
-    for coord in out.coords.values():
-        coord.attrs.pop("bounds", None)  # a DataArray cannot hold the bounds variables
-    return out.rename(template.name)
-
-
-def _check_whole_number(
-    name: str, value: Any, *, least: int = 1, most: int | None = None, optional: bool = False
-) -> None:
-    """Refuse anything but a whole number of at least `least`."""
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise OptionError(f"{name}={value!r}: give a whole number of at least {least}.")
-    if most is not None and value > most:
-        raise OptionError(f"{name}={value!r}: give a whole number of at most {most}.")
+    ds, time = source.dataset, source.axes.time
+    chunks: dict[str, Any] = {time: "auto"} if time is not None else {}
+    names = [n for n in source.fields if ds[n].chunks is None]
+    return source.with_dataset(ds.assign({name: ds[name].chunk(chunks) for name in names}))
 
 
 def _check_covariates(model: Model, covariates: xr.Dataset | xr.DataArray | None) -> None:
@@ -212,7 +246,7 @@ def _sampler(
 ) -> Sampler:
     """Return the solver: the user's, or the model's own."""
     if steps is not None:
-        _check_whole_number("steps", steps)
+        whole_number("steps", steps)
     if sampler is None and card is not None:
         own = card.diffusion
         return Sampler(own.sampler, steps or own.steps, own.sampler_options)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from dataclasses import replace
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.errors import GridError, OptionError
+from xdeepr.checks import one_of, whole_number
+from xdeepr.errors import GridError
 from xdeepr.grids.grid import Grid, as_user_order, ascending, grid_of
+from xdeepr.grids.gridded import gridded
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
 
+Boundary = Literal["exact", "trim"]
 
-def coarsen(
-    obj: XarrayObject, factor: int, *, boundary: Literal["exact", "trim"] = "exact"
-) -> XarrayObject:
+
+def coarsen(obj: XarrayObject, factor: int, *, boundary: Boundary = "exact") -> XarrayObject:
     """Average over blocks of `factor` × `factor` cells, weighted by their areas.
 
     Parameters
@@ -48,45 +51,18 @@ def coarsen(
     --------
     >>> lr = xdeepr.coarsen(hr, 4, boundary="trim")  # doctest: +SKIP
     """
-    if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or factor < 2:
-        raise OptionError(f"factor={factor!r}: give a whole number of at least 2.")
-    if boundary not in ("exact", "trim"):
-        raise OptionError(f"boundary={boundary!r}: choose 'exact' or 'trim'.")
-    if isinstance(obj, xr.Dataset):
-        obj = cf.as_dataset(obj)
-    axes = cf.find_axes(obj)
-    obj = _whole_blocks(obj, axes, int(factor), boundary)
-    fine = grid_of(obj, axes)
-    coarse = fine.merge(int(factor))
-    if isinstance(obj, xr.DataArray):
-        out = _merge(obj, axes, fine, coarse, int(factor))
-        coords = {k: v for k, v in coarse.coordinates().items() if set(v.dims) <= set(out.dims)}
-        out = out.assign_coords(coords)
-        for coord in out.coords.values():
-            coord.attrs.pop("bounds", None)  # a DataArray cannot hold the bounds
-        return out
-    return _merge_dataset(obj, axes, fine, coarse, int(factor))
+    whole_number("factor", factor, least=2)
+    one_of("boundary", boundary, get_args(Boundary))
+    return coarsened(gridded(obj), int(factor), boundary).as_given()  # type: ignore[return-value]
 
 
-def _whole_blocks(obj: Any, axes: cf.Axes, factor: int, boundary: str) -> Any:
-    """Drop the last cells that fill no block, or refuse."""
-    kept = {dim: obj.sizes[dim] // factor * factor for dim in (axes.y, axes.x)}
-    if any(n != obj.sizes[dim] for dim, n in kept.items()) and boundary == "exact":
-        sizes = " × ".join(f"{dim}: {obj.sizes[dim]}" for dim in kept)
-        advice = ", ".join(f"{dim}=slice(0, {n})" for dim, n in kept.items())
-        raise GridError(
-            f"the grid ({sizes}) is not a multiple of factor={factor}: drop cells with"
-            f" boundary='trim', or choose them with .isel({advice})."
-        )
-    return obj.isel({dim: slice(0, n) for dim, n in kept.items()})
-
-
-def _merge_dataset(
-    ds: xr.Dataset, axes: cf.Axes, fine: Grid, coarse: Grid, factor: int
-) -> xr.Dataset:
-    """Coarsen all gridded variables of a dataset."""
-    gridded = cf.spatial_variables(ds, axes)
-    fields = {name: _merge(ds[name], axes, fine, coarse, factor) for name in gridded}
+def coarsened(
+    source: cf.Gridded[Grid], factor: int, boundary: Boundary = "exact"
+) -> cf.Gridded[Grid]:
+    """Do what :func:`coarsen` does for data whose grid is known; give back that of the result."""
+    source = _whole_blocks(source, factor, boundary)
+    ds, axes, coarse = source.dataset, source.axes, source.grid.merge(factor)
+    fields = {name: _merge(ds[name], axes, source.grid, coarse, factor) for name in source.fields}
     kept = {name: v for name, v in ds.variables.items() if not {axes.y, axes.x} & set(v.dims)}
     bare = xr.Dataset(kept).set_coords([n for n in ds.coords if n in kept])
     coordinates = coarse.coordinates()
@@ -101,7 +77,24 @@ def _merge_dataset(
             if coord.attrs.get(key, coord.name) not in out.variables:
                 del coord.attrs[key]  # those of the fine grid are gone
     out.attrs = cf.append_history(ds.attrs, f"coarsened x{factor} by area-weighted mean")
-    return out
+    return replace(source, dataset=out, grid=coarse)
+
+
+def _whole_blocks(source: cf.Gridded[Grid], factor: int, boundary: Boundary) -> cf.Gridded[Grid]:
+    """Drop the last cells that fill no block, or refuse."""
+    ds, axes = source.dataset, source.axes
+    kept = {dim: ds.sizes[dim] // factor * factor for dim in (axes.y, axes.x)}
+    if all(n == ds.sizes[dim] for dim, n in kept.items()):
+        return source
+    if boundary == "exact":
+        sizes = " × ".join(f"{dim}: {ds.sizes[dim]}" for dim in kept)
+        advice = ", ".join(f"{dim}=slice(0, {n})" for dim, n in kept.items())
+        raise GridError(
+            f"the grid ({sizes}) is not a multiple of factor={factor}: drop cells with"
+            f" boundary='trim', or choose them with .isel({advice})."
+        )
+    ds = ds.isel({dim: slice(0, n) for dim, n in kept.items()})
+    return replace(source, dataset=ds, grid=grid_of(ds, axes))
 
 
 def _merge(da: xr.DataArray, axes: cf.Axes, fine: Grid, coarse: Grid, factor: int) -> xr.DataArray:

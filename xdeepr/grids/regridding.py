@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.errors import GridError, OptionError
+from xdeepr.checks import whole_number
+from xdeepr.errors import GridError
 from xdeepr.grids.axis import GridAxis
-from xdeepr.grids.grid import Grid, as_user_order, grid_of
+from xdeepr.grids.grid import Grid, as_user_order
+from xdeepr.grids.gridded import gridded
 from xdeepr.grids.resampling import Method, regrid
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
@@ -73,19 +75,16 @@ def nest(
     >>> model = lr.deepr.fit(cerra)  # doctest: +SKIP
     >>> out = new_era5.deepr.nest(cerra).deepr.downscale(model)  # doctest: +SKIP
     """
-    ds = cf.as_dataset(obj)
-    axes = cf.find_axes(ds)
-    source, fine = grid_of(ds, axes), grid_of(like)
-    _check_kinds(source, fine)
+    source, fine = gridded(obj), gridded(like).grid
+    _check_kinds(source.grid, fine)
     if factor is None:
-        factor = _factor(source, fine)
-    if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 2 <= factor <= 8:
-        raise OptionError(f"factor={factor!r}: give a whole number from 2 to 8.")
-    coarse: Grid = _coarse(source, fine, int(factor))
-    names = cf.spatial_variables(ds, axes)
-    fields = {name: _brought(ds[name], axes, coarse, method) for name in names}
-    kept = {n: da for n, da in ds.data_vars.items() if not {axes.y, axes.x} & set(da.dims)}
-    stale = [n for n, c in ds.coords.items() if {axes.y, axes.x} & set(c.dims)]
+        factor = _factor(source.grid, fine)
+    whole_number("factor", factor, least=2, most=8)
+    coarse = _coarse(source.grid, fine, int(factor))
+    ds, horizontal = source.dataset, {source.axes.y, source.axes.x}
+    fields = {name: _brought(source, name, coarse, method) for name in source.fields}
+    kept = {n: da for n, da in ds.data_vars.items() if not horizontal & set(da.dims)}
+    stale = [n for n, c in ds.coords.items() if horizontal & set(c.dims)]
     out = xr.Dataset({**fields, **kept}, ds.drop_vars(stale).coords)
     coordinates = coarse.coordinates()
     out = out.assign_coords(coordinates)
@@ -93,15 +92,8 @@ def nest(
     mapping: list[str] = [] if coarse.mapping is None else [coarse.mapping[0]]
     out = out.reset_coords([*bounds, *mapping])
     out.attrs = cf.append_history(ds.attrs, f"{_DONE[method]} cells in which x{factor} cells nest")
-    return out if isinstance(obj, xr.Dataset) else _only_field(out, names[0], obj.name)
-
-
-def _only_field(ds: xr.Dataset, name: str, wanted: Any) -> Any:
-    """Return the only field of a dataset; a DataArray cannot hold bounds."""
-    field = ds[name].rename(wanted)
-    for coord in field.coords.values():
-        coord.attrs.pop("bounds", None)
-    return field
+    axes = cf.Axes(coarse.y.name, coarse.x.name, source.axes.time)
+    return replace(source, dataset=out, axes=axes, grid=coarse).as_given()  # type: ignore[return-value]
 
 
 def _check_kinds(source: Grid, fine: Grid) -> None:
@@ -166,10 +158,10 @@ def _blocks(
     return replace(axis, centres=centres, values=None)
 
 
-def _brought(field: xr.DataArray, axes: cf.Axes, coarse: Grid, method: Method) -> xr.DataArray:
+def _brought(source: cf.Gridded[Grid], name: str, coarse: Grid, method: Method) -> xr.DataArray:
     """Bring one field to the coarse grid; without horizontal coordinates yet."""
-    field = cf.without_fill_values(field)
-    out = regrid(field, coarse, role="field", method=method)
+    axes, field = source.axes, cf.without_fill_values(source.dataset[name])
+    out = regrid(field, coarse, axes=axes, source=source.grid, role="field", method=method)
     out = as_user_order(out, coarse)
     attrs = cf.lasting_attrs(field.attrs)
     if coarse.mapping is not None:

@@ -10,14 +10,20 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids.grid import Grid, ascending, grid_of
+from xdeepr.grids.grid import Grid, ascending
 from xdeepr.tiling.plan import EDGE
 
 Method = Literal["bilinear", "conservative"]
 
 
 def regrid(
-    field: xr.DataArray, grid: Grid, *, role: str = "covariate", method: Method = "bilinear"
+    field: xr.DataArray,
+    grid: Grid,
+    *,
+    axes: cf.Axes,
+    source: Grid,
+    role: str = "covariate",
+    method: Method = "bilinear",
 ) -> xr.DataArray:
     """Bring a field to the cells of a grid; lazy where the field is.
 
@@ -29,6 +35,8 @@ def regrid(
         On a grid that covers the other one: of the same kind, or latitude/longitude.
     grid : Grid
         Where its values are wanted.
+    axes, source : Axes, Grid
+        Axes and grid of the field.
     role : str
         What the field is, for error messages.
     method : {"bilinear", "conservative"}
@@ -50,8 +58,6 @@ def regrid(
     """
     if method not in get_args(Method):
         raise OptionError(f"method={method!r}: choose of {', '.join(get_args(Method))}.")
-    axes = cf.find_axes(field)
-    source = grid_of(field, axes)
     if source.kind not in (grid.kind, "latlon"):
         raise GridError(
             f"{role} {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"

@@ -18,7 +18,7 @@ from xdeepr.tiling.plan import EDGE
 
 
 def describe_covariates(
-    covariates: xr.Dataset,
+    covariates: cf.Gridded[Grid],
 ) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
     """Return the static covariates of a dataset, and those that vary in time.
 
@@ -30,12 +30,11 @@ def describe_covariates(
     AxisError
         If a field varies along a dimension other than time and the horizontal ones.
     """
-    axes = cf.find_axes(covariates)
     static: list[Quantity] = []
     varying: list[Quantity] = []
-    for name in cf.spatial_variables(covariates, axes):
-        field = _without_single_dims(covariates[[name]], name)
-        kind = varying if axes.time in field.dims else static
+    for name in covariates.fields:
+        field = _without_single_dims(covariates, name)
+        kind = varying if covariates.axes.time in field.dims else static
         try:
             kind.append(describe(field))
         except UnitsError:
@@ -45,7 +44,9 @@ def describe_covariates(
     return tuple(static), tuple(varying)
 
 
-def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]) -> np.ndarray:
+def covariates_on(
+    grid: Grid, covariates: cf.Gridded[Grid], quantities: Sequence[Quantity]
+) -> np.ndarray:
     """Bring static covariates onto the HR grid.
 
     Fields that are on this grid (or on a larger one with the same cells) are taken as they
@@ -56,7 +57,7 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
     ----------
     grid : Grid
         The HR grid.
-    covariates : xarray.Dataset
+    covariates : Gridded
         Static fields; a time dimension of size 1 is dropped.
     quantities : sequence of Quantity
         Fields and units wanted.
@@ -81,7 +82,9 @@ def covariates_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quant
     return np.stack(fields) if fields else np.zeros((0, *grid.shape), dtype=np.float32)
 
 
-def statics_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]) -> da.Array:
+def statics_on(
+    grid: Grid, covariates: cf.Gridded[Grid], quantities: Sequence[Quantity]
+) -> da.Array:
     """Bring static covariates onto the HR grid, lazily where they are lazy.
 
     Parameters
@@ -107,24 +110,29 @@ def statics_on(grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity
             fields.append(da.from_array(field, chunks=EDGE))
         else:
             fields.append(field)
-    if not fields:
-        return da.zeros((0, *grid.shape), chunks=(1, EDGE, EDGE), dtype=np.float32)
-    return da.stack(fields)
+    return da.stack(fields) if fields else no_statics(grid)
+
+
+def no_statics(grid: Grid) -> da.Array:
+    """Return the static covariates of a model without any, shape (0, y, x)."""
+    return da.zeros((0, *grid.shape), chunks=(1, EDGE, EDGE), dtype=np.float32)
 
 
 def _statics(
-    grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity]
+    grid: Grid, covariates: cf.Gridded[Grid], quantities: Sequence[Quantity]
 ) -> Iterator[np.ndarray | da.Array]:
     """Return static covariates (y, x) on the HR grid, float32: in memory, or lazy."""
+    axes = covariates.axes
     for quantity in quantities:
         field = _wanted(covariates, quantity)
-        extra = sorted(set(map(str, field.dims)) - set(_horizontal(field)))
+        extra = sorted(set(map(str, field.dims)) - {axes.y, axes.x})
         if extra:
             raise AxisError(
                 f"covariate {field.name!r} varies along {extra[0]!r}, but the model knows it as a"
                 f" static field: select one entry, for example covariates.isel({extra[0]}=0)."
             )
-        yield regrid(field.astype("float64"), grid).data.astype(np.float32)
+        on_grid = regrid(field.astype("float64"), grid, axes=axes, source=covariates.grid)
+        yield on_grid.data.astype(np.float32)
 
 
 def check_statics(
@@ -153,7 +161,10 @@ def check_statics(
 
 
 def varying_on(
-    grid: Grid, covariates: xr.Dataset, quantities: Sequence[Quantity], time: xr.DataArray | None
+    grid: Grid,
+    covariates: cf.Gridded[Grid],
+    quantities: Sequence[Quantity],
+    time: xr.DataArray | None,
 ) -> da.Array:
     """Bring covariates that vary in time onto the HR grid, lazily.
 
@@ -161,12 +172,12 @@ def varying_on(
     ----------
     grid : Grid
         The HR grid.
-    covariates : xarray.Dataset
+    covariates : Gridded
         Fields with a time dimension, on the HR grid or on any that covers it.
     quantities : sequence of Quantity
         Fields and units wanted.
     time : xarray.DataArray
-        Times wanted.
+        Times wanted; those of the covariates are their valid ones.
 
     Returns
     -------
@@ -181,21 +192,21 @@ def varying_on(
         If the covariates do not cover the HR grid, or are on another kind of grid that is not
         latitude/longitude.
     """
-    fields = []
+    covariates, fields = covariates.at_valid_times(), []
+    axes, cells = covariates.axes, covariates.grid
     for quantity in quantities:
         field = _wanted(covariates, quantity, keep_time=True)
-        dim = cf.find_axes(field).time
-        if time is None or dim is None:
+        if time is None or axes.time is None or axes.time not in field.dims:
             raise AxisError(
                 f"covariate {field.name!r} varies in time for this model, but"
                 f" {'the data' if time is None else 'the covariate'} has no time dimension: give"
                 " both with the same times."
             )
-        field = _at_times(field, dim, np.atleast_1d(time.values))
+        field = _at_times(field, axes.time, np.atleast_1d(time.values))
         if field.chunks is None:
-            field = field.chunk({dim: "auto"})
-        on_grid = regrid(field.astype("float32"), grid)
-        fields.append(on_grid.transpose(dim, ...).data.astype(np.float32))
+            field = field.chunk({axes.time: "auto"})
+        on_grid = regrid(field.astype("float32"), grid, axes=axes, source=cells)
+        fields.append(on_grid.transpose(axes.time, ...).data.astype(np.float32))
     return da.stack(fields, axis=1)
 
 
@@ -266,21 +277,22 @@ def solar_channels(features: Mapping[str, str]) -> int:
     return sum(sizes.get(name, 0) for name, encoding in features.items() if encoding == FIELD)
 
 
-def _wanted(covariates: xr.Dataset, quantity: Quantity, *, keep_time: bool = False) -> xr.DataArray:
+def _wanted(
+    covariates: cf.Gridded[Grid], quantity: Quantity, *, keep_time: bool = False
+) -> xr.DataArray:
     """Return the field that is meant, in the units wanted."""
-    name = cf.select_variable(
-        covariates, name=quantity.name, standard_name=quantity.standard_name, role="covariate"
-    )
-    field = _without_single_dims(covariates[[name]], name, keep_time=keep_time)
+    name = covariates.variable(quantity.name, quantity.standard_name, role="covariate")
+    field = _without_single_dims(covariates, name, keep_time=keep_time)
     if not field.attrs.get("units") and quantity.units == "1":
         field = field.assign_attrs(units="1")
     return cf.convert_units(field, quantity.units)
 
 
-def _without_single_dims(ds: xr.Dataset, name: str, *, keep_time: bool = False) -> xr.DataArray:
+def _without_single_dims(
+    covariates: cf.Gridded[Grid], name: str, *, keep_time: bool = False
+) -> xr.DataArray:
     """Return a field without its dimensions of size 1, refusing others than time, y and x."""
-    axes = cf.find_axes(ds)
-    field = ds[name]
+    axes, field = covariates.axes, covariates.dataset[name]
     for dim in map(str, field.dims):
         if dim in (axes.y, axes.x) or (dim == axes.time and (keep_time or field.sizes[dim] > 1)):
             continue
@@ -291,12 +303,6 @@ def _without_single_dims(ds: xr.Dataset, name: str, *, keep_time: bool = False) 
             )
         field = field.isel({dim: 0}, drop=True)
     return field
-
-
-def _horizontal(field: xr.DataArray) -> tuple[str, str]:
-    """Return the names of the horizontal dimensions."""
-    axes = cf.find_axes(field)
-    return axes.y, axes.x
 
 
 def _at_times(field: xr.DataArray, dim: str, times: np.ndarray) -> xr.DataArray:

@@ -7,14 +7,14 @@ missing is missing in the result again (``"mask"``), or stays as the model makes
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import dask.array as da
 import numpy as np
-import xarray as xr
 
 from xdeepr import cf
-from xdeepr.errors import OptionError
+from xdeepr.checks import one_of
+from xdeepr.grids import Grid
 
 Missing = Literal["error", "mask", "fill"]
 
@@ -29,8 +29,7 @@ def check_missing(missing: str) -> None:
     OptionError
         Names the ways.
     """
-    if missing not in ("error", "mask", "fill"):
-        raise OptionError(f"missing={missing!r}: choose 'error', 'mask' or 'fill'.")
+    one_of("missing", missing, get_args(Missing))
 
 
 def filled(fields: Fields) -> Fields:
@@ -64,31 +63,30 @@ def _filled(fields: np.ndarray) -> np.ndarray:
     return out
 
 
-def without_gaps(ds: xr.Dataset, axes: cf.Axes) -> tuple[xr.Dataset, xr.Dataset]:
+def without_gaps(source: cf.Gridded[Grid]) -> tuple[cf.Gridded[Grid], cf.Gridded[Grid]]:
     """Return gridded fields without missing cells, and where cells were missing.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    source : Gridded
         The data, backed by dask.
-    axes : Axes
-        Its axes.
 
     Returns
     -------
-    filled : xarray.Dataset
+    filled : Gridded
         All variables, lazy.
-    gaps : xarray.Dataset
+    gaps : Gridded
         1 where a value is missing and 0 elsewhere, for each gridded field, units "1".
     """
+    ds, axes = source.dataset, source.axes
     fields, gaps = {}, {}
-    for name in cf.spatial_variables(ds, axes):
+    for name in source.fields:
         field = cf.without_fill_values(ds[name]).transpose(..., axes.y, axes.x)
         if not np.issubdtype(field.dtype, np.floating):
             field = field.astype("float32")
         fields[name] = field.copy(data=filled(field.data)).assign_attrs(ds[name].attrs)
         gaps[name] = field.isnull().astype("float32").assign_attrs(units="1")
-    return ds.assign(fields), ds.assign(gaps)
+    return source.with_dataset(ds.assign(fields)), source.with_dataset(ds.assign(gaps))
 
 
 def refined(gaps: Any, factor: int, margin: tuple[int, int, int, int]) -> Any:

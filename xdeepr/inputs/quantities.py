@@ -11,7 +11,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import AxisError, MissingValuesError, VariableError
-from xdeepr.grids import ascending
+from xdeepr.grids import Grid, ascending
 from xdeepr.inputs.times import time_text
 
 _KEPT_ATTRS = ("standard_name", "long_name", "cell_methods")
@@ -63,12 +63,14 @@ def describe(da: xr.DataArray) -> Quantity:
     return Quantity(str(da.name), cf.units_of(da), attrs)
 
 
-def stack_fields(ds: xr.Dataset, quantities: Sequence[Quantity], *, role: str) -> xr.DataArray:
+def stack_fields(
+    source: cf.Gridded[Grid], quantities: Sequence[Quantity], *, role: str
+) -> xr.DataArray:
     """Stack fields into one lazy array in the units that are asked for.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    source : Gridded
         Holds the fields, under the same name or the same standard name.
     quantities : sequence of Quantity
         Fields and units wanted.
@@ -86,13 +88,10 @@ def stack_fields(ds: xr.Dataset, quantities: Sequence[Quantity], *, role: str) -
     VariableError, UnitsError, AxisError
         If a field is not there, cannot be converted, or has further dimensions.
     """
-    axes = cf.find_axes(ds)
-    fields = []
+    axes, fields = source.axes, []
     for quantity in quantities:
-        name = cf.select_variable(
-            ds, name=quantity.name, standard_name=quantity.standard_name, role=role
-        )
-        field = cf.without_fill_values(ds[name])
+        name = source.variable(quantity.name, quantity.standard_name, role=role)
+        field = cf.without_fill_values(source.dataset[name])
         field = ascending(cf.convert_units(field, quantity.units), axes)
         extra = set(map(str, field.dims)) - {axes.y, axes.x, axes.time}
         if extra:

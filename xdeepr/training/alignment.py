@@ -9,9 +9,8 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.cf.dimensions import further_dims
 from xdeepr.errors import AxisError, OptionError, VariableError
-from xdeepr.grids import Grid, Margin, grid_of, relate
+from xdeepr.grids import Grid, Margin, relate
 from xdeepr.inputs.missing import filled, refined
 from xdeepr.inputs.quantities import Quantity, describe, stack_fields
 
@@ -32,13 +31,13 @@ class Aligned:
         What the channels are.
     base : tuple of int or None
         For each predictand, the predictor that is its coarse version; None: there is none.
-    lr_grid, hr_grid : Grid
-        The grids.
+    source : Gridded
+        The predictors that `lr` was stacked from. Entries along dimensions beyond time, y and x
+        stand one behind the other at each time.
+    hr_grid : Grid
+        Where the labels lie.
     factor, margin
-        How they nest.
-    further : tuple of str
-        Dimensions beyond time and the horizontal ones, whose entries stand one behind the other
-        at each time.
+        How the grids nest.
     """
 
     lr: xr.DataArray
@@ -47,31 +46,30 @@ class Aligned:
     predictors: tuple[Quantity, ...]
     predictands: tuple[Quantity, ...]
     base: tuple[int | None, ...]
-    lr_grid: Grid
+    source: cf.Gridded[Grid]
     hr_grid: Grid
     factor: int
     margin: Margin
-    further: tuple[str, ...] = ()
+
+    @property
+    def lr_grid(self) -> Grid:
+        """Where the predictors lie."""
+        return self.source.grid
 
     def at(self, times: slice) -> Aligned:
         """Return a part of the period."""
-        dim = self.time.dims[0]
-        return replace(
-            self,
-            lr=self.lr.isel({self.lr.dims[0]: times}),
-            hr=self.hr.isel({self.hr.dims[0]: times}),
-            time=self.time.isel({dim: times}),
-        )
+        lr, hr, time = (a.isel({a.dims[0]: times}) for a in (self.lr, self.hr, self.time))
+        return replace(self, lr=lr, hr=hr, time=time)
 
 
 def align(
-    predictors: XarrayObject, labels: XarrayObject, variables: Sequence[str] | None = None
+    predictors: cf.Gridded[Grid], labels: cf.Gridded[Grid], variables: Sequence[str] | None = None
 ) -> Aligned:
     """Bring predictors and labels together; nothing is computed.
 
     Parameters
     ----------
-    predictors, labels : xarray.Dataset or xarray.DataArray
+    predictors, labels : Gridded
         As given to :func:`xdeepr.fit`.
     variables : sequence of str, optional
         Labels to learn.
@@ -89,19 +87,18 @@ def align(
     GridError
         If the grids do not nest.
     """
-    lr_ds, hr_ds = cf.as_dataset(predictors), cf.as_dataset(labels)
-    lr_grid, hr_grid = grid_of(lr_ds), grid_of(hr_ds)
-    factor, margin = relate(lr_grid, hr_grid)
-    lr_ds, hr_ds, time = share_times(lr_ds, hr_ds)
-    lr_ds, hr_ds, further = share_entries(lr_ds, hr_ds)
-    predictands = tuple(describe(hr_ds[name]) for name in _label_names(hr_ds, variables))
-    inputs, base = _match_predictors(lr_ds, predictands)
-    lr = stack_entries(lr_ds, further, inputs, role="predictor")
-    hr = stack_entries(hr_ds, further, predictands, role="label")
-    time = time.isel({time.dims[0]: np.repeat(np.arange(time.size), hr.shape[0] // time.size)})
+    factor, margin = relate(predictors.grid, labels.grid)
+    source, labels = share_entries(*share_times(predictors, labels))
+    names = _label_names(labels, variables)
+    predictands = tuple(describe(labels.dataset[name]) for name in names)
+    inputs, base = _match_predictors(source, predictands)
+    dims = source.further
+    lr = stack_entries(source, dims, inputs, role="predictor")
+    hr = stack_entries(labels, dims, predictands, role="label")
     return Aligned(
-        lr, hr, time, inputs, predictands, base, lr_grid, hr_grid, factor, margin, further
-    )
+        lr, hr, _entry_times(labels, dims), inputs, predictands, base, source, labels.grid, factor,
+        margin,
+    )  # fmt: skip
 
 
 def without_missing(aligned: Aligned) -> Aligned:
@@ -124,23 +121,23 @@ def without_missing(aligned: Aligned) -> Aligned:
     return replace(aligned, lr=lr.copy(data=filled(lr.data)), hr=hr)
 
 
-def share_entries(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, tuple[str, ...]]:
-    """Return both datasets at the entries they share along further dimensions, and these.
+def share_entries(
+    lr: cf.Gridded[Grid], hr: cf.Gridded[Grid]
+) -> tuple[cf.Gridded[Grid], cf.Gridded[Grid]]:
+    """Return predictors and labels at the entries they share along further dimensions.
 
     Raises
     ------
     AxisError
         If one has a dimension that the other has not, or they share no entry.
     """
-    dims, others = (further_dims(ds, cf.find_axes(ds)) for ds in (lr, hr))
-    if set(dims) != set(others):
-        odd = sorted(set(dims) ^ set(others))[0]
+    if odd := sorted(set(lr.further) ^ set(hr.further)):
         raise AxisError(
-            f"only one of predictors and labels has the dimension {odd!r}: give it to both, or"
-            f" select one entry, for example ds.isel({odd}=0)."
+            f"only one of predictors and labels has the dimension {odd[0]!r}: give it to both, or"
+            f" select one entry, for example ds.isel({odd[0]}=0)."
         )
-    for dim in dims:
-        ours, theirs = (ds.indexes.get(dim) for ds in (lr, hr))
+    for dim in lr.further:
+        ours, theirs = (part.dataset.indexes.get(dim) for part in (lr, hr))
         if ours is not None and theirs is not None and not ours.equals(theirs):
             if not (ours.is_unique and theirs.is_unique):
                 raise AxisError(
@@ -148,26 +145,33 @@ def share_entries(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Datase
                     f" once: ds.drop_duplicates({dim!r})."
                 )
             shared = ours.intersection(theirs)
-            lr, hr = lr.sel({dim: shared}), hr.sel({dim: shared})
-        if lr.sizes[dim] != hr.sizes[dim] or lr.sizes[dim] == 0:
+            lr, hr = (part.with_dataset(part.dataset.sel({dim: shared})) for part in (lr, hr))
+        size, other = (part.dataset.sizes[dim] for part in (lr, hr))
+        if size != other or size == 0:
             raise AxisError(
                 f"predictors and labels do not share the entries along {dim!r}: give both the"
                 " same ones, under the same coordinate values."
             )
-    return lr, hr, dims
+    return lr, hr
+
+
+def _entries(source: cf.Gridded[Grid], dims: Sequence[str]) -> list[cf.Gridded[Grid]]:
+    """Return the entries along further dimensions."""
+    sizes = (source.dataset.sizes[dim] for dim in dims)
+    return [source.isel(dict(zip(dims, index, strict=True))) for index in np.ndindex(*sizes)]
 
 
 def stack_entries(
-    ds: xr.Dataset, dims: Sequence[str], quantities: Sequence[Quantity], *, role: str
+    source: cf.Gridded[Grid], dims: Sequence[str], quantities: Sequence[Quantity], *, role: str
 ) -> xr.DataArray:
     """Stack fields as :func:`stack_fields` does, the entries of each time one behind the other.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    source : Gridded
         Holds the fields.
     dims : sequence of str
-        Further dimensions.
+        Further dimensions, in the order in which entries are stacked.
     quantities, role
         As for :func:`~xdeepr.inputs.quantities.stack_fields`.
 
@@ -177,38 +181,32 @@ def stack_entries(
         Shape (time · entry, channel, y, x).
     """
     if not dims:
-        return stack_fields(ds, quantities, role=role)
-    entries = [
-        ds.isel(dict(zip(dims, index, strict=True)))
-        for index in np.ndindex(*(ds.sizes[dim] for dim in dims))
-    ]
-    stacked = [stack_fields(entry, quantities, role=role) for entry in entries]
+        return stack_fields(source, quantities, role=role)
+    stacked = [stack_fields(entry, quantities, role=role) for entry in _entries(source, dims)]
     together = xr.Variable.concat([s.variable for s in stacked], dim="entry")
     data = together.transpose(stacked[0].dims[0], "entry", ...).data
     return xr.DataArray(data.reshape(-1, *data.shape[2:]), dims=stacked[0].dims)
 
 
-def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, xr.DataArray]:
-    """Return both datasets at the times they share, and the times.
+def _entry_times(source: cf.Gridded[Grid], dims: Sequence[str]) -> xr.DataArray:
+    """Return the valid times of all entries, in the order of :func:`stack_entries`."""
+    times = [np.asarray(entry.time) for entry in _entries(source, dims)]
+    values, dim = np.stack(times, axis=1).ravel(), source.axes.time
+    return xr.DataArray(values, coords={dim: values}, dims=[dim])
+
+
+def share_times(
+    lr: cf.Gridded[Grid], hr: cf.Gridded[Grid]
+) -> tuple[cf.Gridded[Grid], cf.Gridded[Grid]]:
+    """Return predictors and labels at the valid times that they share.
 
     Raises
     ------
     AxisError
         If one has no time dimension, or they share no time.
     """
-    dims, pair = [], []
-    for ds, role in ((lr, "predictors"), (hr, "labels")):
-        axes = cf.find_axes(ds)
-        if axes.time is None:
-            raise AxisError(
-                f"the {role} have no time dimension: training needs fields at several times;"
-                " add one with ds.expand_dims if a single field is meant."
-            )
-        pair.append(cf.at_valid_times(ds, axes.time))
-        cf.check_time(pair[-1], axes.time)
-        dims.append(axes.time)
-    lr, hr = pair
-    ours, theirs = lr.indexes[dims[0]], hr.indexes[dims[1]]
+    lr, hr = (_at_valid_times(part, role) for part, role in ((lr, "predictors"), (hr, "labels")))
+    ours, theirs = (part.dataset.indexes[str(part.axes.time)] for part in (lr, hr))
     same_kind = type(ours) is type(theirs)
     shared = ours.intersection(theirs) if same_kind else ours[:0]
     if shared.size == 0:
@@ -217,46 +215,56 @@ def share_times(lr: xr.Dataset, hr: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset,
             f" no time{'' if same_kind else ' because their calendars differ'}: select the same"
             " period and the same hours, or convert one with ds.convert_calendar."
         )
-    lr, hr = lr.sel({dims[0]: shared}), hr.sel({dims[1]: shared})
-    return lr, hr, hr[dims[1]]
+    lr, hr = (part.with_dataset(part.dataset.sel({part.axes.time: shared})) for part in (lr, hr))
+    return lr, hr
 
 
-def _label_names(ds: xr.Dataset, variables: Sequence[str] | None) -> list[str]:
+def _at_valid_times(source: cf.Gridded[Grid], role: str) -> cf.Gridded[Grid]:
+    """Return data along their valid times, which have to ascend."""
+    if source.axes.time is None:
+        raise AxisError(
+            f"the {role} have no time dimension: training needs fields at several times;"
+            " add one with ds.expand_dims if a single field is meant."
+        )
+    source = source.at_valid_times()
+    cf.check_time(source.dataset, source.axes.time)
+    return source
+
+
+def _label_names(labels: cf.Gridded[Grid], variables: Sequence[str] | None) -> list[str]:
     """Return the names of the labels to learn."""
     if variables is None:
-        return [cf.select_variable(ds, role="label")]
+        return [labels.variable(role="label")]
     if isinstance(variables, str) or not variables:
         raise OptionError(f"variables={variables!r}: give a list of names, for example ['t2m'].")
-    missing = sorted(set(variables) - set(map(str, ds.data_vars)))
+    missing = sorted(set(variables) - set(map(str, labels.dataset.data_vars)))
     if missing:
         raise VariableError(
-            f"variables: the labels hold no {missing[0]!r}. They hold"
-            f" {', '.join(cf.spatial_variables(ds, cf.find_axes(ds)))}."
+            f"variables: the labels hold no {missing[0]!r}. They hold {', '.join(labels.fields)}."
         )
     return list(variables)
 
 
 def _match_predictors(
-    ds: xr.Dataset, predictands: Sequence[Quantity]
+    source: cf.Gridded[Grid], predictands: Sequence[Quantity]
 ) -> tuple[tuple[Quantity, ...], tuple[int | None, ...]]:
     """Find the coarse version of each predictand; it is read in the predictand's units.
 
-    All other spatial variables of the dataset are predictors too.
+    All other fields are predictors too.
     """
-    names = cf.spatial_variables(ds, cf.find_axes(ds))
-    if not names:
+    if not source.fields:
         raise VariableError("the predictors hold no variable with both horizontal dimensions.")
     base: list[int | None] = []
     for quantity in predictands:
         try:
-            name = cf.select_variable(ds, name=quantity.name, standard_name=quantity.standard_name)
+            name = source.variable(quantity.name, quantity.standard_name)
         except VariableError:  # none, or more than one could be meant
             base.append(None)
         else:
-            base.append(names.index(name))
+            base.append(source.fields.index(name))
     inputs = []
-    for number, name in enumerate(names):
-        described = describe(ds[name])
+    for number, name in enumerate(source.fields):
+        described = describe(source.dataset[name])
         if number in base:
             described = replace(described, units=predictands[base.index(number)].units)
         inputs.append(described)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import GridError, OptionError, VariableError
+from xdeepr.grids import Grid, gridded
 from xdeepr.training.alignment import Aligned, XarrayObject, align, listed, without_missing
 from xdeepr.training.options import DataOptions
 
@@ -21,15 +21,12 @@ class Period:
     ----------
     aligned : Aligned
         Predictors and labels.
-    predictors : xarray.Dataset or xarray.DataArray
-        The predictors as given, for the base model.
-    covariates : xarray.Dataset, optional
+    covariates : Gridded, optional
         Static and varying ones.
     """
 
     aligned: Aligned
-    predictors: XarrayObject
-    covariates: xr.Dataset | None
+    covariates: cf.Gridded[Grid] | None
 
 
 def split(
@@ -54,17 +51,17 @@ def split(
     """
 
     def paired(lr: XarrayObject, hr: XarrayObject) -> Aligned:
-        aligned = align(lr, hr, options.variables)
+        aligned = align(gridded(lr), gridded(hr), options.variables)
         _check_twins(aligned)
         return without_missing(aligned) if options.gaps else aligned
 
-    statics = None if covariates is None else cf.as_dataset(covariates)
-    period = Period(paired(predictors, labels), predictors, statics)
+    statics = None if covariates is None else gridded(covariates)
+    period = Period(paired(predictors, labels), statics)
     validation = options.validation
     if isinstance(validation, tuple):
         held_out = paired(*validation)
         _check_same_fields(period.aligned, held_out)
-        return period, Period(held_out, validation[0], statics)
+        return period, Period(held_out, statics)
     if not validation:
         return period, None
     if not 0 < validation < 1:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import xarray as xr
 
+from xdeepr import cf
 from xdeepr.errors import OptionError
 from xdeepr.grids import Grid
 from xdeepr.inputs.covariates import covariates_on
@@ -114,7 +114,7 @@ def fit_latent(batches: Batches) -> Affine:
 
 
 def land_masks(
-    grids: tuple[Grid, Grid], covariates: xr.Dataset | None, quantities: Sequence[Quantity]
+    grids: tuple[Grid, Grid], covariates: cf.Gridded[Grid] | None, quantities: Sequence[Quantity]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where there is land, on the LR and on the HR grid.
 
@@ -122,7 +122,7 @@ def land_masks(
     ----------
     grids : tuple of Grid
         LR and HR.
-    covariates : xarray.Dataset, optional
+    covariates : Gridded, optional
         Must hold a land-sea mask.
     quantities : sequence of Quantity
         The static covariates.

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from xdeepr import cf
-from xdeepr.downscaling import downscale
+from xdeepr.downscaling import downscaled
+from xdeepr.downscaling.model_source import resolve
 from xdeepr.errors import GridError, OptionError, VariableError
 from xdeepr.models.downscaler import Downscaler
 from xdeepr.models.find import load
@@ -49,17 +49,17 @@ class Parts:
         """
         if self.base is None:
             return None
-        card, aligned = self.base.card, period.aligned
-        with_covariates = bool(card.covariates or card.varying)
-        dim = str(aligned.time.dims[0])
-        times = aligned.time.drop_duplicates(dim).values
-        out: Any = downscale(
-            cf.as_dataset(period.predictors).sel({dim: times}),
-            self.base,
-            covariates=period.covariates if with_covariates else None,
+        card, whole = self.base.card, period.aligned.source
+        time = period.aligned.time
+        times = time.drop_duplicates(time.dims[0]).values
+        source = whole.with_dataset(whole.dataset.sel({whole.axes.time: times}))
+        out = downscaled(
+            source,
+            resolve(self.base, source),
+            covariates=period.covariates if card.covariates or card.varying else None,
             missing="fill" if gaps else "error",
         )
-        return stack_entries(out, aligned.further, aligned.predictands, role="base").data
+        return stack_entries(out, whole.further, period.aligned.predictands, role="base").data
 
 
 def find_parts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import dask
@@ -12,8 +12,8 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.cf import Axes
-from xdeepr.errors import AxisError, GridError, VariableError
-from xdeepr.grids import Grid, grid_of
+from xdeepr.errors import AxisError, GridError
+from xdeepr.grids import Grid
 from xdeepr.verification.metrics import REALIZATION
 
 # Relative to a cell; float32 coordinates of a projected grid are off by less.
@@ -51,57 +51,37 @@ class Field:
         return REALIZATION in self.data.dims
 
 
-def as_dataset(obj: xr.DataArray | xr.Dataset, name: str | None = None) -> xr.Dataset:
-    """Return a Dataset, with `name` (else a stand-in) for a DataArray that has no name."""
-    if isinstance(obj, xr.Dataset):
-        return obj
-    return obj.to_dataset(name=str(obj.name or name or "forecast"), promote_attrs=True)
+def counterpart(source: cf.Gridded[Grid], like: xr.DataArray, role: str) -> str:
+    """Return the name of the variable that stands for the quantity `like`.
 
-
-def counterpart(obj: xr.DataArray | xr.Dataset, like: xr.DataArray, role: str) -> xr.DataArray:
-    """Find in `obj` the variable that stands for the quantity `like`.
-
-    A DataArray, and the only variable of a Dataset, is taken as it is; otherwise the name
-    decides, then the standard name.
+    A DataArray is taken as it is; see :func:`xdeepr.cf.select_variable` for a Dataset.
 
     Raises
     ------
     VariableError
         If no variable, or more than one, can be meant.
     """
-    if isinstance(obj, xr.DataArray):
-        return obj
-    names = cf.spatial_variables(obj, cf.find_axes(obj))
-    if like.name in names:
-        return obj[like.name]
-    if len(names) == 1:
-        return obj[names[0]]
-    standard_name = like.attrs.get("standard_name")
-    same = [n for n in names if obj[n].attrs.get("standard_name", "") == standard_name]
-    if len(same) == 1:
-        return obj[same[0]]
-    raise VariableError(
-        f"The {role} has no variable for the forecast's {like.name!r} (found: "
-        f"{', '.join(map(repr, names)) or 'none'}). Rename one of them to {like.name!r}, or give "
-        f"the {role} as a DataArray."
-    )
+    if isinstance(source.given, xr.DataArray) and len(source.fields) == 1:
+        return source.fields[0]
+    return source.variable(str(like.name), like.attrs.get("standard_name"), role=role)
 
 
-def standard_field(da: xr.DataArray, role: str) -> Field:
+def standard_field(source: cf.Gridded[Grid], name: str, role: str) -> Field:
     """Bring one variable into standard form (see :class:`Field`); nothing is computed.
 
     Raises
     ------
     AxisError
-        If an axis is missing or unsorted, or there is a dimension that no axis explains.
+        If times are unsorted, or there is a dimension that no axis explains.
     """
-    axes = cf.find_axes(da)
-    da = cf.at_valid_times(da, axes.time)
-    cf.check_time(da, axes.time)
-    if axes.time is None and (single := cf.valid_time(da, None)) is not None:
-        da = da.assign_coords({single.name: single}).expand_dims(single.name)
-        axes = Axes(y=axes.y, x=axes.x, time=str(single.name))
-    grid = grid_of(da)
+    da = source.dataset[name]
+    time = source.axes.time if source.axes.time in da.dims else None
+    da = cf.at_valid_times(da, time)
+    cf.check_time(da, time)
+    if time is None and (single := cf.valid_time(da, None)) is not None:
+        time = str(single.name)
+        da = da.assign_coords({time: single}).expand_dims(time)
+    axes = replace(source.axes, time=time)
     others = [str(d) for d in da.dims if d not in (axes.time, axes.y, axes.x)]
     members = [d for d in others if _is_member_dim(da, d)]
     if len(others) > len(members) or len(members) > 1:
@@ -114,7 +94,7 @@ def standard_field(da: xr.DataArray, role: str) -> Field:
     if members:
         bare = bare.rename({members[0]: REALIZATION}) if members[0] != REALIZATION else bare
     order = [d for d in (REALIZATION, axes.time, axes.y, axes.x) if d in bare.dims]
-    return Field(bare.transpose(*order), axes, grid, role)
+    return Field(bare.transpose(*order), axes, source.grid, role)
 
 
 def on_forecast_grid(field: Field, forecast: Field) -> Field:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal, get_args
 
 import xarray as xr
 
 from xdeepr import cf
+from xdeepr.checks import warn
+from xdeepr.downscaling import interpolate
 from xdeepr.errors import OptionError
-from xdeepr.grids import Grid, grid_of, relate
-from xdeepr.grids.coarsening import coarsen
+from xdeepr.grids import Grid, relate
+from xdeepr.grids.coarsening import coarsened
 from xdeepr.verification.alignment import counterpart
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -26,18 +27,18 @@ def check_baseline_name(name: str) -> None:
 
 
 def interpolate_predictor(
-    predictor: xr.DataArray | xr.Dataset,
+    predictor: cf.Gridded[Grid],
     name: str,
     like: xr.DataArray,
     grid: Grid,
     times: xr.DataArray | None,
-) -> xr.DataArray:
+) -> cf.Gridded[Grid]:
     """Interpolate the LR field that `like` was downscaled from to the HR grid (lazily).
 
     Parameters
     ----------
-    predictor : xarray.DataArray or xarray.Dataset
-        LR field; a Dataset may hold more variables.
+    predictor : Gridded
+        LR data; they may hold more variables.
     name : str
         Name of the interpolation.
     like : xarray.DataArray
@@ -52,19 +53,20 @@ def interpolate_predictor(
     GridError
         If the forecast's grid does not nest in the predictor's.
     """
-    field = counterpart(predictor, like, "predictor")
-    factor, _ = relate(grid_of(field), grid)
-    time = cf.find_axes(field).time
-    field = cf.at_valid_times(field, time)
+    variable = counterpart(predictor, like, "predictor")
+    factor, _ = relate(predictor.grid, grid)
+    source = predictor.at_valid_times()
+    source = source.with_dataset(source.dataset[[variable]].rename({variable: like.name}))
+    time = source.axes.time
     if times is not None and time is not None:
-        wanted = field.indexes[time].isin(times.indexes[str(times.name)])
-        field = field.isel({time: wanted})
-    return _interpolate(field, name, factor, str(like.name))
+        wanted = source.dataset.indexes[time].isin(times.indexes[str(times.name)])
+        source = source.with_dataset(source.dataset.isel({time: wanted}))
+    return interpolate(source, name, factor)
 
 
 def interpolate_coarsened(
-    reference: xr.DataArray, name: str, like: xr.DataArray, factor: int | None
-) -> xr.DataArray:
+    reference: cf.Gridded[Grid], name: str, factor: int | None
+) -> cf.Gridded[Grid]:
     """Coarsen the reference and interpolate it back: the baseline of a perfect-model experiment.
 
     Raises
@@ -78,18 +80,9 @@ def interpolate_coarsened(
             "does not tell its factor (attribute 'xdeepr_factor'). Pass predictor=<the LR "
             "field>, or baseline=None, or the baseline's own field."
         )
-    warnings.warn(
+    warn(
         f"No predictor given: the {name} baseline interpolates the reference coarsened by a "
         f"factor of {factor} (perfect model). Pass predictor=<the LR field> if the forecast was "
-        "made from another one.",
-        UserWarning,
-        stacklevel=5,  # the caller of `verify`
+        "made from another one."
     )
-    return _interpolate(coarsen(reference, factor), name, factor, str(like.name))
-
-
-def _interpolate(field: xr.DataArray, name: str, factor: int, variable: str) -> xr.DataArray:
-    from xdeepr.downscaling import downscale  # the verb; only needed where a name is given
-
-    result: xr.Dataset = downscale(field.to_dataset(name=variable), model=name, factor=factor)
-    return result[variable]
+    return interpolate(coarsened(reference, factor), name, factor)

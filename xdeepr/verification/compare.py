@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import xarray as xr
@@ -11,9 +12,9 @@ from dask.diagnostics import ProgressBar
 
 from xdeepr import cf
 from xdeepr.errors import AxisError
+from xdeepr.grids import Grid, gridded
 from xdeepr.verification.alignment import (
     Field,
-    as_dataset,
     counterpart,
     in_bounded_blocks,
     join_times,
@@ -120,56 +121,64 @@ def verify(
     """
     if isinstance(baseline, str):
         check_baseline_name(baseline)
-    ds = as_dataset(forecast, getattr(reference, "name", None))
-    names = cf.spatial_variables(ds, cf.find_axes(ds))
+    source = gridded(forecast, name=str(getattr(reference, "name", None) or "forecast"))
+    sides = _Sides(
+        gridded(reference),
+        baseline if baseline is None or isinstance(baseline, str) else gridded(baseline),
+        None if predictor is None else gridded(predictor),
+        {name: gridded(obj) for name, obj in (extra or {}).items()},
+    )
     parts = []
-    for name in names:
-        compared = _align(ds, name, reference, baseline, predictor, extra)
+    for name in source.fields:
+        compared = _align(source, name, sides)
         dims = reduced_dims(dim, compared)
         chosen = chosen_metrics(metrics, compared, dims)
         parts.append(lazy_scores(compared, chosen, point_weights(weights, compared), dims))
     lazy = xr.concat(parts, "variable", join="outer", coords="minimal", data_vars="all")
-    units = [cf.units_of(ds[name]) for name in names]
-    lazy = lazy.assign_coords(variable=names, units=("variable", units))
+    units = [cf.units_of(source.dataset[name]) for name in source.fields]
+    lazy = lazy.assign_coords(variable=list(source.fields), units=("variable", units))
     with _progress_bar(progress):
         scores = lazy.compute()
-    scores = scores.squeeze("variable") if len(names) == 1 else scores
+    scores = scores.squeeze("variable") if len(units) == 1 else scores
     return _describe(scores, baseline, predictor, weights)
 
 
-def _align(
-    ds: xr.Dataset,
-    name: str,
-    reference: xr.DataArray | xr.Dataset,
-    baseline: str | xr.DataArray | xr.Dataset | None,
-    predictor: xr.DataArray | xr.Dataset | None,
-    extra: Mapping[str, xr.DataArray | xr.Dataset] | None,
-) -> Comparison:
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """What a forecast is compared with, as the user gave it."""
+
+    reference: cf.Gridded[Grid]
+    baseline: str | cf.Gridded[Grid] | None
+    predictor: cf.Gridded[Grid] | None
+    extra: Mapping[str, cf.Gridded[Grid]]
+
+
+def _align(source: cf.Gridded[Grid], name: str, sides: _Sides) -> Comparison:
     """Bring the forecast variable `name`, its reference, baseline and extras together."""
-    like = ds[name]
-    forecast = standard_field(like, "forecast")
-    truth = on_forecast_grid(
-        standard_field(counterpart(reference, like, "reference"), "reference"), forecast
-    )
+    like = source.dataset[name]
+    forecast = standard_field(source, name, "forecast")
+    verifying = counterpart(sides.reference, like, "reference")
+    truth = on_forecast_grid(standard_field(sides.reference, verifying, "reference"), forecast)
     if truth.is_ensemble:
         raise AxisError(
             f"The reference {truth.data.name!r} has an ensemble dimension; a reference is one "
             "field. Select a realization or take the mean."
         )
-    others = dict(extra or {})
+    others, baseline = dict(sides.extra), sides.baseline
     if isinstance(baseline, str):
-        factor = ds.attrs.get("xdeepr_factor")
-        field = _interpolation(baseline, predictor, like, forecast, truth, factor)
-        others = {baseline: field, **others}
+        factor = source.given.attrs.get("xdeepr_factor")
+        interpolated = _interpolation(baseline, sides.predictor, like, forecast, truth, factor)
+        others = {baseline: interpolated, **others}
     elif baseline is not None:
-        others = {_system_name(baseline, "baseline"): baseline, **others}
+        others = {_system_name(baseline.given, "baseline"): baseline, **others}
     # The reference and the forecast have keys that no system can have.
     fields: dict[tuple[str, str], Field] = {("forecast", ""): forecast, ("reference", ""): truth}
     for key, obj in others.items():
-        field = counterpart(obj, like, f"system {key!r}")
-        fields["system", key] = on_forecast_grid(standard_field(field, f"system {key!r}"), forecast)
+        role = f"system {key!r}"
+        field = standard_field(obj, counterpart(obj, like, role), role)
+        fields["system", key] = on_forecast_grid(field, forecast)
     data = in_bounded_blocks(join_times(fields))
-    own_name = _system_name(ds, "forecast")
+    own_name = _system_name(source.given, "forecast")
     systems = {"forecast" if own_name in others else own_name: data["forecast", ""]}
     systems |= {key: da for (kind, key), da in data.items() if kind == "system"}
     return Comparison(systems, data["reference", ""], forecast.grid, forecast.axes)
@@ -177,18 +186,18 @@ def _align(
 
 def _interpolation(
     baseline: str,
-    predictor: xr.DataArray | xr.Dataset | None,
+    predictor: cf.Gridded[Grid] | None,
     like: xr.DataArray,
     forecast: Field,
     truth: Field,
     factor: int | None,
-) -> xr.DataArray:
+) -> cf.Gridded[Grid]:
+    """Return the baseline of that name on the forecast's grid, at the times that are verified."""
     joined = join_times({"forecast": forecast, "reference": truth})
     if predictor is None:
-        reference = joined["reference"]
-        if forecast.grid.kind == "curvilinear":  # its cells are known by 2-D coordinates
-            reference = reference.assign_coords(forecast.grid.coordinates())
-        return interpolate_coarsened(reference, baseline, like, factor)
+        ds = joined["reference"].to_dataset(name=str(like.name))
+        reference = cf.Gridded(ds, truth.axes, truth.grid, ds)
+        return interpolate_coarsened(reference, baseline, factor)
     time = forecast.axes.time
     times = None if time is None else joined["forecast"][time]
     return interpolate_predictor(predictor, baseline, like, forecast.grid, times)

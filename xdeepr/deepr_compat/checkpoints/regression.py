@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdeepr import cf
 from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, unscaled
 from xdeepr.deepr_compat.checkpoints.description import Description
 from xdeepr.deepr_compat.checkpoints.domains import TrainingGrids, training_grids
@@ -15,6 +14,7 @@ from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.checkpoints.weights import build
 from xdeepr.deepr_compat.untrusted import AGAIN
 from xdeepr.errors import CheckpointError, OptionError
+from xdeepr.grids import gridded
 from xdeepr.inputs.covariates import covariates_on, describe_covariates
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card_checks import FACTORS
@@ -140,7 +140,7 @@ def _covariates(
             )
         return (), np.zeros((0, *grids.hr.shape), dtype=np.float32)
     assert given.covariates is not None  # `_require` has looked
-    ds = cf.as_dataset(given.covariates)
+    ds = gridded(given.covariates)
     static, varying = describe_covariates(ds)
     if varying:
         raise OptionError(

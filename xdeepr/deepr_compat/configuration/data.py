@@ -20,7 +20,7 @@ from xdeepr.deepr_compat.configuration.schema_data import (
 )
 from xdeepr.deepr_compat.configuration.section import note
 from xdeepr.errors import AxisError, GridError, OptionError
-from xdeepr.grids import Grid, grid_of, relate
+from xdeepr.grids import Grid, grid_of, gridded, relate
 from xdeepr.inputs.covariates import covariates_on, describe_covariates
 
 DEFAULT_FACTOR = 4
@@ -297,12 +297,12 @@ def _on(grid: Grid, fields: Sequence[xr.DataArray]) -> xr.Dataset:
     coords = {axis.name: (axis.name, axis.known(), dict(axis.attrs)) for axis in (grid.y, grid.x)}
     out = xr.Dataset(coords=coords)
     for field in fields:
-        ds = field.to_dataset()
-        (quantity,), _ = describe_covariates(ds)
+        source = gridded(field)
+        (quantity,), _ = describe_covariates(source)
         attrs = {**quantity.attrs, "units": quantity.units}
         if grid.mapping is not None:
             attrs["grid_mapping"] = grid.mapping[0]
-        out[str(field.name)] = (dims, covariates_on(grid, ds, (quantity,))[0], attrs)
+        out[str(field.name)] = (dims, covariates_on(grid, source, (quantity,))[0], attrs)
     if grid.mapping is not None:
         out[grid.mapping[0]] = ((), 0, grid.mapping[1])
     return out
