@@ -250,14 +250,12 @@ def _add_downscale(commands: Any) -> None:
     command.add_argument("--seed", type=int, default=0, help="seed of the noise")
     command.add_argument("--steps", type=int, help="steps of the solver")
     command.add_argument("--sampler", help='solver, for example "dpm++"')
-    _add_missing(command)
-    command.add_argument("--covariates", type=Path, help="file with static or varying fields")
+    _add_inputs(command)
     command.add_argument("--factor", type=int, help="HR cells in an LR cell (interpolations)")
     command.add_argument("--like", type=Path, help="file on the HR grid (interpolations)")
     command.add_argument("--tile", type=int, help="edge of the network's windows in HR pixels")
     command.add_argument("--overlap", type=int, help="HR pixels that neighbouring tiles share")
     command.add_argument("--batch-size", type=int, help="tiles in one network call")
-    command.add_argument("--device", help='torch device, for example "cuda:0"')
     command.add_argument(
         "--period", choices=("day", "month", "year"), help="write a netCDF file for each period"
     )
@@ -287,8 +285,7 @@ def _add_fit(commands: Any) -> None:
         help="which cells share a mean and a deviation",
     )
     command.add_argument("--by-month", action="store_true", help="one for each month")
-    _add_missing(command)
-    command.add_argument("--covariates", type=Path, help="file with static or varying fields")
+    _add_inputs(command)
     command.add_argument("--variables", nargs="+", metavar="NAME", help="labels to learn")
     command.add_argument(
         "--validation", type=float, default=0.15, help="held-out part, from the end of the period"
@@ -302,7 +299,6 @@ def _add_fit(commands: Any) -> None:
     command.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate")
     command.add_argument("--window", type=int, help="edge of training windows in HR pixels")
     command.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
-    command.add_argument("--device", help='torch device, for example "cuda:0"')
     command.add_argument("--keep", type=Path, help="folder for the state, to resume from")
     command.add_argument("--name", help="name of the model (that of the folder)")
     _add_common(command)
@@ -326,13 +322,15 @@ def _add_verify(commands: Any) -> None:
     _add_common(command)
 
 
-def _add_missing(command: argparse.ArgumentParser) -> None:
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--covariates", type=Path, help="file with static or varying fields")
     command.add_argument(
         "--missing",
         choices=["error", "mask", "fill"],
         default="error",
         help="what to do with missing values",
     )
+    command.add_argument("--device", help='torch device, for example "cuda:0"')
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

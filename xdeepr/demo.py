@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,7 +194,7 @@ class _Report:
 
     def show_scores(self, scores: xr.Dataset) -> None:
         """Print the score table."""
-        self.say("\n" + _indented(score_table(scores)) + "\n")
+        self.say("\n" + indent(score_table(scores), "   ") + "\n")
 
     def write_scores(self, scores: dict[str, xr.Dataset]) -> None:
         """Write the tables of all parts to one text file."""
@@ -226,10 +227,6 @@ class _Report:
         with whole(file) as scratch:
             plot(*fields, **options).savefig(scratch, dpi=150)
         self.say(f"   wrote {file}")
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"   {line}" for line in text.splitlines())
 
 
 # --- real data, if they are here ----------------------------------------------------------

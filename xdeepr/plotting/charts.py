@@ -11,7 +11,7 @@ import xarray as xr
 from xdeepr.errors import VariableError
 from xdeepr.plotting.figure import COLOURS, new_figure, open_frame
 from xdeepr.verification.metrics import METRICS, Metric
-from xdeepr.verification.report import check_scores
+from xdeepr.verification.report import check_scores, each_variable, units_of_score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +47,7 @@ def plot_scores(scores: xr.Dataset) -> Figure:
     panels = [entries for entries in panels if entries]
     panels += [[entry] for entry in shown if entry.dims]
     ratios = [2.4 if entries[0].dims else 0.53 * (len(entries) + 1) for entries in panels]
-    rows = [scores]
-    if "variable" in scores.dims:
-        rows = [scores.isel(variable=i) for i in range(scores.sizes["variable"])]
+    rows = each_variable(scores)
     figure = new_figure((max(1.5 * sum(ratios), 3.0), 3.2 * len(rows)))
     axes = figure.subplots(len(rows), len(ratios), squeeze=False, width_ratios=ratios)
     for row, part in zip(axes, rows, strict=True):
@@ -87,9 +85,7 @@ def plot_rank_histogram(scores: xr.Dataset | xr.DataArray) -> Figure:
                 "members=... and verify that."
             )
         scores = scores["rank_histogram"]
-    parts = [scores]
-    if "variable" in scores.dims:
-        parts = [scores.isel(variable=i) for i in range(scores.sizes["variable"])]
+    parts = each_variable(scores)
     figure = new_figure((4.5 * len(parts), 3.2))
     axes = figure.subplots(1, len(parts), squeeze=False, sharey=True)
     for ax, part in zip(axes.flat, parts, strict=True):
@@ -161,7 +157,7 @@ def _panel(ax: Axes, scores: xr.Dataset, entries: Sequence[Metric]) -> None:
         ax.axhline(1.0, color="0.3", linewidth=0.8, linestyle=":")
     else:
         name = str(scores["variable"].item()) if "variable" in scores.coords else "score"
-        units = _units_of_field(scores, entry)
+        units = units_of_score(scores, entry)
         _bars(ax, scores, entries, f"{name} / {units}" if units else name)
 
 
@@ -208,16 +204,8 @@ def _ranks(ax: Axes, histogram: xr.DataArray) -> None:
     open_frame(ax)
 
 
-def _units_of_field(scores: xr.Dataset, entry: Metric) -> str:
-    if "units" in scores.coords:
-        return str(scores["units"].item())
-    return str(scores[entry.name].attrs.get("units", ""))
-
-
 def _column(history: Any, name: str) -> np.ndarray | None:
     """Return a column of a Dataset, DataFrame or mapping as floats, or None without it."""
-    if name not in history:
-        coords = getattr(history, "coords", {})
-        if name not in coords:
-            return None
+    if name not in history and name not in getattr(history, "coords", {}):
+        return None
     return np.asarray(history[name], dtype=float)

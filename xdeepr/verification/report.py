@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import TypeVar
 
 import xarray as xr
 
 from xdeepr.errors import OptionError
 from xdeepr.verification.metrics import METRICS, Metric
+
+ScoresT = TypeVar("ScoresT", xr.Dataset, xr.DataArray)
 
 
 def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
@@ -52,12 +55,7 @@ def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
         )
     if wanted not in systems or wanted == systems[0]:
         wanted = None
-    if "variable" not in scores.dims:
-        return _table(scores, systems, wanted)
-    tables = [
-        _table(scores.isel(variable=i), systems, wanted) for i in range(scores.sizes["variable"])
-    ]
-    return "\n\n".join(tables)
+    return "\n\n".join(_table(part, systems, wanted) for part in each_variable(scores))
 
 
 def check_scores(scores: xr.Dataset) -> None:
@@ -78,6 +76,21 @@ def check_scores(scores: xr.Dataset) -> None:
         )
 
 
+def each_variable(scores: ScoresT) -> list[ScoresT]:
+    """Return the scores of one variable after the other."""
+    if "variable" not in scores.dims:
+        return [scores]
+    return [scores.isel(variable=i) for i in range(scores.sizes["variable"])]
+
+
+def units_of_score(scores: xr.Dataset, entry: Metric) -> str:
+    """Return the units of a score; those of several variables are a coordinate."""
+    own = scores[entry.name].attrs.get("units")
+    if own is None and "units" in scores.coords:
+        own = scores["units"].item()
+    return str(own or "")
+
+
 def _table(scores: xr.Dataset, systems: list[str], baseline: str | None) -> str:
     rows = [["", "", *systems, *(["improvement"] if baseline else [])]]
     for entry in METRICS.values():
@@ -85,7 +98,7 @@ def _table(scores: xr.Dataset, systems: list[str], baseline: str | None) -> str:
             continue
         score = scores[entry.name]
         values = [score.sel(system=s).item() for s in systems]
-        row = [entry.label, _units(scores, entry), *_numbers(values)]
+        row = [entry.label, units_of_score(scores, entry), *_numbers(values)]
         if baseline:
             reference = score.sel(system=baseline).item()
             row.append(_improvement(values[0], reference) if entry.better == "lower" else "")
@@ -105,14 +118,6 @@ def _title(scores: xr.Dataset) -> str:
     if "count" not in scores:
         return name
     return f"{name}, {int(scores['count'].max())} points"
-
-
-def _units(scores: xr.Dataset, entry: Metric) -> str:
-    """Units of a score; those of a field are a coordinate where there are several variables."""
-    own = scores[entry.name].attrs.get("units")
-    if own is None and "units" in scores.coords:
-        own = scores["units"].item()
-    return str(own or "")
 
 
 def _numbers(values: list[float]) -> list[str]:
