@@ -141,25 +141,9 @@ def arrange(
 ) -> Arrangement:
     """Choose the blocks of each level and see that they run, by themselves and together.
 
-    Parameters
-    ----------
-    network : {"unet2d", "unet2d-condition"}
-        Which of the two U-Nets.
-    widths : sequence of int
-        Channels of each level, from the finest.
-    down, up : sequence of str, optional
-        Blocks from the finest level to the coarsest, and back. Where one is missing it mirrors
-        the other.
-    attention_levels : sequence of int, optional
-        Levels with attention where both are missing. Default: the coarsest.
-    layers : int
-        Residual blocks in each level.
-    time_dim : int, optional
-        Length of the time vector.
-
-    Returns
-    -------
-    Arrangement
+    Where `down` or `up` is missing it mirrors the other; where both are, `attention_levels` have
+    attention, by default the coarsest. The other arguments are those of
+    :class:`xdeepr.networks.unet.UNetOptions`.
 
     Raises
     ------

@@ -29,15 +29,7 @@ POSITION_CHANNELS = 4 * OCTAVES
 def positions(like: torch.Tensor) -> torch.Tensor:
     """Return sines and cosines of the position in a window, the same for any resolution.
 
-    Parameters
-    ----------
-    like : torch.Tensor
-        Maps on the window, shape (N, C, height, width).
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, POSITION_CHANNELS, height, width).
+    For maps (N, C, height, width) they are (N, POSITION_CHANNELS, height, width).
     """
     batch, _, height, width = like.shape
     waves = math.pi / 2 * 2.0 ** torch.arange(OCTAVES, device=like.device)
@@ -52,17 +44,7 @@ def positions(like: torch.Tensor) -> torch.Tensor:
 
 
 class ConditionTokens(nn.Module):
-    """The tokens that pixels attend to: LR cells, and labels of the time.
-
-    Parameters
-    ----------
-    dim : int
-        Length of a token.
-    lr_channels : int
-        Predictors on the LR grid; 0 for none.
-    time_labels : mapping of str to str, optional
-        Labels of the time.
-    """
+    """The tokens, `dim` long, that pixels attend to: LR cells, and labels of the time."""
 
     def __init__(self, dim: int, lr_channels: int, time_labels: Mapping[str, str] | None) -> None:
         super().__init__()

@@ -49,12 +49,6 @@ class ConvBaseline(LRNetwork):
     ----------
     in_channels, out_channels : int
         Predictors and predictands.
-    factor : int
-        HR pixels along the edge of an LR cell, from 2.
-    context : int, default: 0
-        Extra LR cells on each side of the input.
-    lr_shape : (int, int), optional
-        Size of the input along y and x, context included.
     upblock_channels : (int, int), default: (64, 32)
         Widths inside each block that doubles the size.
     upblock_kernel_size : (int, int), default: (5, 3)
@@ -76,21 +70,18 @@ class ConvBaseline(LRNetwork):
         in_channels: int,
         out_channels: int,
         *,
-        factor: int,
-        context: int = 0,
-        lr_shape: Sequence[int] | None = None,
         upblock_channels: Sequence[int] = (64, 32),
         upblock_kernel_size: Sequence[int] = (5, 3),
         **keywords: Any,
     ) -> None:
-        super().__init__(in_channels, out_channels, factor=factor, context=context, **keywords)
+        super().__init__(in_channels, out_channels, **keywords)
         for option, pair in (
             ("upblock_channels", upblock_channels),
             ("upblock_kernel_size", upblock_kernel_size),
         ):
             if len(pair) != 2 or min(pair) < 1:
                 raise OptionError(f"{option}={list(pair)}: give two numbers from 1.")
-        folded = folding(factor, context, lr_shape)
+        folded = folding(self.factor, self.context, keywords.get("lr_shape"))
         self.lr_shape = folded.lr_shape
         width = 4 * out_channels
         self.preprocess_model = nn.Conv2d(in_channels, width, folded.kernel)

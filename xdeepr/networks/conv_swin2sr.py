@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -40,12 +40,6 @@ class ConvSwin2SR(SwinNetwork):
     ----------
     in_channels, out_channels : int
         Predictors and predictands.
-    factor : int
-        HR pixels along the edge of an LR cell, from 2.
-    context : int, default: 0
-        Extra LR cells on each side of the input.
-    lr_shape : (int, int), optional
-        Size of the input along y and x, context included.
     merge : {"residual", "deepr"}, default: "residual"
         How covariates enter: by a :class:`~xdeepr.networks.lr_parts.CovariateHead`, or by DeepR's
         two linear maps of each pixel, which need an interpolation.
@@ -74,16 +68,13 @@ class ConvSwin2SR(SwinNetwork):
         in_channels: int,
         out_channels: int,
         *,
-        factor: int,
-        context: int = 0,
-        lr_shape: Sequence[int] | None = None,
         merge: Literal["residual", "deepr"] = "residual",
         rgb_mean: bool = False,
         **keywords: Any,
     ) -> None:
         options, common = apart(SwinOptions, keywords)
-        super().__init__(in_channels, out_channels, factor=factor, context=context, **common)
-        folded = folding(factor, context, lr_shape)
+        super().__init__(in_channels, out_channels, **common)
+        folded = folding(self.factor, self.context, common.get("lr_shape"))
         self.lr_shape = folded.lr_shape
         self.preprocess_model = nn.Conv2d(in_channels, in_channels, folded.kernel)
         self.swin = options.build(in_channels, out_channels, 2**folded.levels)

@@ -88,13 +88,6 @@ def pair_of(config: Mapping[str, Any], key: str) -> tuple[int, int] | None:
 def context_of(lr_shape: tuple[int, int], hr_shape: tuple[int, int], factor: int) -> int:
     """Return the LR cells around the HR fields on each side.
 
-    Parameters
-    ----------
-    lr_shape, hr_shape : (int, int)
-        Sizes of input and output.
-    factor : int
-        HR pixels along the edge of an LR cell.
-
     Raises
     ------
     CheckpointError

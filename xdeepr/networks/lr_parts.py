@@ -115,17 +115,7 @@ class LRNetwork(nn.Module):
 
 
 class CovariateHead(nn.Module):
-    """Correct HR fields by the covariates of each pixel and its neighbours.
-
-    Parameters
-    ----------
-    channels : int
-        Channels of the fields.
-    covariate_channels : int
-        Channels of the covariates.
-    width : int, default: 32
-        Channels between the two convolutions.
-    """
+    """Correct HR fields by the covariates of each pixel and its neighbours."""
 
     def __init__(self, channels: int, covariate_channels: int, width: int = 32) -> None:
         super().__init__()
@@ -143,17 +133,8 @@ class CovariateHead(nn.Module):
 def baseline(lr: torch.Tensor, context: int, factor: int, channels: int, mode: str) -> torch.Tensor:
     """Interpolate the first channels of the LR cells without their context.
 
-    Parameters
-    ----------
-    lr : torch.Tensor
-        Shape (N, in, y, x), with `context` extra cells on each side.
-    context, factor : int
-        Extra cells; HR pixels along the edge of a cell.
-    channels : int
-        How many channels, from the first.
-    mode : {"bicubic", "bilinear", "nearest"}
-        As torch's ``interpolate`` has it: cells are areas, and the edges of the centre repeat,
-        also where the context knows better. This is DeepR's way.
+    As torch's ``interpolate`` has it, cells are areas, and the edges of the centre repeat, also
+    where the context knows better. This is DeepR's way.
 
     Returns
     -------
@@ -168,16 +149,7 @@ def baseline(lr: torch.Tensor, context: int, factor: int, channels: int, mode: s
 def batch_of_covariates(
     covariates: torch.Tensor | None, channels: int, fields: torch.Tensor
 ) -> torch.Tensor:
-    """Return covariates for each entry of a batch, one map being that of all entries.
-
-    Parameters
-    ----------
-    covariates : torch.Tensor or None
-        Shape (N, K, H, W) or (1, K, H, W).
-    channels : int
-        K.
-    fields : torch.Tensor
-        What they belong to, shape (N, C, H, W).
+    """Return K covariates for each entry of fields (N, C, H, W): (N, K, H, W), also from one map.
 
     Raises
     ------

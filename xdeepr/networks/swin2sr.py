@@ -197,11 +197,9 @@ class Swin2SR(SwinNetwork):
     ----------
     in_channels, out_channels : int
         Predictors and predictands.
-    factor : {2, 3, 4, 8}
-        HR pixels along the edge of an LR cell.
     **keywords : Any
-        Of every :class:`~xdeepr.networks.lr_parts.LRNetwork`, and the fields of
-        :class:`SwinOptions`.
+        Of every :class:`~xdeepr.networks.lr_parts.LRNetwork`, where `factor` is 2, 3, 4 or 8, and
+        the fields of :class:`SwinOptions`.
 
     Raises
     ------
@@ -214,17 +212,15 @@ class Swin2SR(SwinNetwork):
     """
 
     @takes(LRNetwork, SwinOptions)
-    def __init__(
-        self, in_channels: int, out_channels: int, *, factor: int, **keywords: Any
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, **keywords: Any) -> None:
         options, common = apart(SwinOptions, keywords)
-        super().__init__(in_channels, out_channels, factor=factor, **common)
-        if factor not in FACTORS:
+        super().__init__(in_channels, out_channels, **common)
+        if self.factor not in FACTORS:
             raise OptionError(
-                f"factor={factor}: Swin2SR can only enlarge by 2, 3, 4 or 8. The network"
+                f"factor={self.factor}: Swin2SR can only enlarge by 2, 3, 4 or 8. The network"
                 " 'conv-swin2sr' takes any factor."
             )
-        self.swin = options.build(in_channels, out_channels, factor)
+        self.swin = options.build(in_channels, out_channels, self.factor)
         forget_mean_colour(self.swin)
         self.add_head()
 

@@ -23,19 +23,7 @@ def _norm(width: int, groups: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """Two normalized convolutions beside a shortcut; the time is added between them.
-
-    Parameters
-    ----------
-    in_width, out_width : int
-        Channels.
-    time_width : int
-        Length of the time vector.
-    groups : int
-        Groups of the normalization.
-    dropout : float
-        Dropout before the second convolution.
-    """
+    """Two normalized convolutions beside a shortcut; the time is added between them."""
 
     def __init__(
         self, in_width: int, out_width: int, time_width: int, groups: int, dropout: float
@@ -65,10 +53,8 @@ class SelfAttention(nn.Module):
 
     Parameters
     ----------
-    width : int
-        Channels.
-    head_width : int
-        Channels of a head; a width that is no multiple of it gets a single head.
+    width, head_width : int
+        Channels, and those of a head; a width that is no multiple of it gets a single head.
     groups : int
         Groups of the normalization.
 
@@ -95,21 +81,7 @@ class SelfAttention(nn.Module):
 
 
 class Step(nn.Module):
-    """A residual block, followed by attention where the level has it.
-
-    Parameters
-    ----------
-    in_width, out_width : int
-        Channels.
-    attends : bool
-        Whether there is attention.
-    head_width : int
-        Channels of an attention head.
-    time_width, groups : int
-        Length of the time vector; groups of the normalization.
-    dropout : float
-        Dropout in the residual block.
-    """
+    """A residual block, followed by attention where the level has it."""
 
     def __init__(
         self,

@@ -51,13 +51,6 @@ def taper(span: Span, length: int, overlap: int, *, closed: bool = False) -> tor
 def tile_weights(block: Block, plan: Plan) -> list[torch.Tensor]:
     """Return for each tile of a block its weights, normalized to sum to 1 at every pixel.
 
-    Parameters
-    ----------
-    block : Block
-        The block whose tiles are meant.
-    plan : Plan
-        The plan the block belongs to.
-
     Returns
     -------
     list of torch.Tensor
@@ -86,8 +79,8 @@ def fuse(
         `places` are (sample index, (y slice, x slice)) and say where each tile was cut.
     x : torch.Tensor
         Shape (N, V, H, W), the window of the block.
-    block, plan
-        The geometry.
+    block, plan : Block, Plan
+        The block of the window, and the plan that it belongs to.
     batch_size : int
         Greatest number of tiles in one call.
 
