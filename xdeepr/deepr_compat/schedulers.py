@@ -42,7 +42,7 @@ _CLIPPING = {
 
 
 @dataclass(frozen=True)
-class Scheduler:
+class SchedulerSettings:
     """What a scheduler of diffusers says of training and sampling.
 
     Parameters
@@ -133,7 +133,7 @@ def read_scheduler(
     *,
     complete: bool = False,
     error: type[XdeeprError] = OptionError,
-) -> Scheduler:
+) -> SchedulerSettings:
     """Return what the keywords of a scheduler say.
 
     Parameters
@@ -161,7 +161,7 @@ def read_scheduler(
     options = {k: v for k, v in stated.items() if k not in (*KEYWORDS, "prediction_type")}
     if SOLVERS[name].form not in _TABLE:
         levels = {key: options.pop(key) for key in _EDM_FIELDS if key in options}
-        return Scheduler(name, "edm", {}, _checked(name, options, where, error), levels)
+        return SchedulerSettings(name, "edm", {}, _checked(name, options, where, error), levels)
     if complete:
         options = _as_in_diffusers(name, {**defaults, **options}, options)
     elif "timestep_spacing" in options and "use_karras_sigmas" in defaults:
@@ -176,7 +176,7 @@ def read_scheduler(
     except (OptionError, TypeError, ArithmeticError, ValueError) as cause:  # of the wrong kind
         raise error(f"{where}: {cause}") from None
     options = _checked(name, options, where, error)
-    return Scheduler(name, prediction, schedule, options, softened=softened)
+    return SchedulerSettings(name, prediction, schedule, options, softened=softened)
 
 
 def _as_in_diffusers(

@@ -7,10 +7,21 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 
 from tests.deepr_compat.checkpoints.folders import DDIM, lr_dataset, unet, write_diffusion
 from tests.deepr_compat.checkpoints.loop import FACTS, assert_same, hours, plain_loop
 from xdeepr.deepr_compat import from_deepr
+from xdeepr.deepr_compat.schedulers import read_diffusion
+from xdeepr.sampling.denoisers import denoise
+from xdeepr.sampling.noise_levels import NoiseLevels
+from xdeepr.sampling.sample import sample
+from xdeepr.sampling.samplers import Sampler
+from xdeepr.sampling.schedules import as_schedule
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*cuts fields off:UserWarning", "ignore:.*its scheduler is:UserWarning"
+)
 
 TRAILING = {"timestep_spacing": "trailing", "clip_sample": False}
 
@@ -65,7 +76,6 @@ CASES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:.*cuts fields off:UserWarning")
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_the_folders_own_options_draw_the_fields(name, options, load, network, lr):
     kind = "epsilon" if "Ancestral" in name else "v_prediction"
@@ -81,7 +91,6 @@ def test_pndm(skip, load, network, lr):
     assert_same(out, plain_loop(lr, network, scheduler, steps=50, labels=hours(lr)))
 
 
-@pytest.mark.filterwarnings("ignore:.*cuts fields off:UserWarning")
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
 @pytest.mark.parametrize("options", [{}, {**TRAILING}, {"clip_sample_range": 2.0}])
 def test_recipe_of_the_guide_for_deeprs_own_sampling(kind, options, load, network, lr):
@@ -110,6 +119,75 @@ def test_cutting_off_is_said(load, lr):
     """A normalized field goes beyond one deviation."""
     with pytest.warns(UserWarning, match=r"clip_sample.*cuts fields off.*sampler=.*clip_sample"):
         load(make("DDIMScheduler"))
+
+
+def test_schedulers_that_deepr_does_not_train_with_are_said(load):
+    """Its training does not divide the noisy field for them; its networks look undivided."""
+    with pytest.warns(UserWarning, match=r"its scheduler is EulerDiscrete.*Train with another"):
+        load(make("EulerDiscreteScheduler"))
+
+
+def gaussian_loops(name, steps, **options):
+    """Draw fields of N(1, 1/4) with an exact network: DeepR's loop, and xdeepr's sampler."""
+    shape, centre, variance = (4, 1, 64, 64), 1.0, 0.25
+    scheduler = make(name, **options)
+    card = read_diffusion({"_class_name": name, **options})
+    sigmas = as_schedule(card.schedule).sigmas
+
+    def noise(stream):
+        return torch.randn(shape, generator=torch.Generator().manual_seed(stream)).double()
+
+    def network(inputs, timestep):
+        noisy, condition = inputs.split(1, 1)
+        time = float(torch.as_tensor(timestep).ravel()[0])
+        sigma = np.exp(np.interp(time, np.arange(sigmas.size), np.log(sigmas)))
+        kept = 1 / (1 + sigma**2)
+        predicted = noisy - kept**0.5 * condition
+        predicted = predicted * (1 - kept) ** 0.5 / (kept * variance + 1 - kept)
+        if card.prediction == "epsilon":
+            return predicted
+        return (predicted - (1 - kept) ** 0.5 * noisy) / kept**0.5
+
+    condition = torch.full(shape, centre).double()
+    scheduler.set_timesteps(steps)
+    x = noise(0) * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(torch.cat([x, condition], 1), t)
+        x = scheduler.step(network(scaled, t), t, x).prev_sample
+    levels = NoiseLevels(
+        sigma_min=card.sigma_min, sigma_max=card.sigma_max, prediction=card.prediction,
+        schedule=card.schedule,
+    )  # fmt: skip
+    ours = sample(
+        lambda x, sigma: denoise(
+            lambda y, label: network(torch.cat([y, condition], 1), label), x, sigma, levels
+        ),
+        noise,
+        Sampler(name, steps, card.sampler_options),
+        levels,
+    )
+    return x, ours
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "bias"),
+    [
+        ("EulerDiscreteScheduler", {}, 0.3),
+        ("HeunDiscreteScheduler", {}, 0.3),
+        ("LMSDiscreteScheduler", {}, 0.3),
+        ("DDIMScheduler", {"timestep_spacing": "linspace", "clip_sample": False}, 0.01),
+        ("PNDMScheduler", {"timestep_spacing": "linspace", "skip_prk_steps": True}, 0.02),
+        ("PNDMScheduler", {"prediction_type": "v_prediction", "skip_prk_steps": True}, 0.04),
+    ],
+)
+def test_who_is_right_where_deepr_draws_another_field(name, options, bias):
+    """The table of the guide: the mean of the target is 1."""
+    betas = {"beta_start": 0.0001, "beta_end": 0.02}
+    steps = 20 if name == "PNDMScheduler" else 50
+    theirs, ours = gaussian_loops(name, steps, **{**betas, **options})
+    assert abs(float(ours.mean()) - 1) < 0.01
+    assert 1 - float(theirs.mean()) > bias
+    assert abs(float(ours.std()) - 0.5) < 0.035
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from xdeepr.models.card import Diffusion
 from xdeepr.models.card_checks import MOST_CELLS
 from xdeepr.networks.published_unet import PublishedUNet
 from xdeepr.normalization import Affine
+from xdeepr.sampling.diffusers_table import SOLVERS
 
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
@@ -70,7 +71,7 @@ def diffusion_model(
     card_config = {**keywords, "time_labels": time_features}
     parts = {} if base is None else {"base": _base_model(base, layout, given, name)}
     diffusion = read_diffusion(given.scheduler or layout.scheduler or {})
-    _warn_of_cuts(diffusion, given)
+    _warn_of_options(diffusion, given)
     card = make_card(
         name,
         "diffusion",
@@ -119,19 +120,24 @@ def _require(layout: Layout, given: Description, config: UNetConfig) -> None:
     given.require(*names)
 
 
-def _warn_of_cuts(diffusion: Diffusion, given: Description) -> None:
-    """Say that the scheduler cuts normalized fields off, which go beyond one deviation."""
-    for option, most in (
-        ("clip_sample", "clip_sample_range"),
-        ("thresholding", "sample_max_value"),
-    ):
-        if diffusion.sampler_options.get(option):
-            limit = diffusion.sampler_options.get(most, 1.0)
+def _warn_of_options(diffusion: Diffusion, given: Description) -> None:
+    """Say where the folder's scheduler cuts fields off, or may not be the one of the training."""
+    name, options = diffusion.sampler, diffusion.sampler_options
+    limits = {"clip_sample": "clip_sample_range", "thresholding": "sample_max_value"}
+    for option, most in limits.items():
+        if options.get(option):  # normalized fields go beyond one deviation
             warn(
-                f"{given.where}: the folder's {diffusion.sampler} has {option}=True, which cuts"
-                f" fields off at {limit:g} deviations at every step, as in DeepR. To draw without,"
-                f" give downscale sampler={{'name': {diffusion.sampler!r}, {option!r}: False}}."
+                f"{given.where}: the folder's {name} has {option}=True, which cuts fields off at"
+                f" {options.get(most, 1.0):g} deviations at every step, as in DeepR. To draw"
+                f" without, give downscale sampler={{'name': {name!r}, {option!r}: False}}."
             )
+    if SOLVERS[name].form == "exploding":
+        warn(
+            f"{given.where}: its scheduler is {name}. If DeepR trained the network with it, its"
+            " fields come out far too rough here, as they do in DeepR: its training does not scale"
+            " the noisy field as sampling does. Train with another scheduler, such as"
+            " DDPMScheduler. A network that was trained so draws well with this one too."
+        )
 
 
 def _base_model(base: Layout, layout: Layout, given: Description, name: str) -> Downscaler:
