@@ -49,12 +49,8 @@ class SchedulerSettings:
     ----------
     name : str
         Class of diffusers.
-    prediction : str
-        What the network predicts, as in :class:`~xdeepr.models.card.Diffusion`.
-    schedule : mapping
-        Keywords of the discrete noise levels; empty with "edm".
-    options : mapping
-        Of the solver.
+    prediction, schedule, options
+        As ``prediction``, ``schedule`` and ``sampler_options`` of the card's part on noise levels.
     levels : mapping
         ``sigma_min``, ``sigma_max`` and ``sigma_data``, where the scheduler states them.
     softened : bool
@@ -82,18 +78,9 @@ class SchedulerSettings:
 
 
 def read_diffusion(source: str | os.PathLike[str] | Mapping[str, Any]) -> Diffusion:
-    """Return the card's part on noise levels for the scheduler of a folder.
+    """Return the card's part on noise levels for a ``scheduler_config.json``, or what it holds.
 
-    Parameters
-    ----------
-    source : path-like or mapping
-        The ``scheduler_config.json``, or what it holds. What it does not state is as in diffusers.
-
-    Returns
-    -------
-    Diffusion
-        With the levels the network was trained on, and as default solver the scheduler itself,
-        with its own options.
+    The scheduler itself is the default solver. What its file does not state is as in diffusers.
 
     Raises
     ------
@@ -114,11 +101,10 @@ def read_diffusion(source: str | os.PathLike[str] | Mapping[str, Any]) -> Diffus
             " give those the network was trained on as scheduler=, a mapping or the file of"
             " another scheduler, such as DDPMScheduler."
         )
-    config = {k: v for k, v in config.items() if not k.startswith("_")}
-    passed_over = _of_relatives() - set(
-        keywords(name)
-    )  # kept by diffusers when the class is changed
-    config = {k: v for k, v in config.items() if k not in passed_over}
+    # diffusers keeps the keywords of these when it makes another scheduler of one
+    relatives = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
+    strange = {key for other in relatives for key in keywords(other)} - set(keywords(name))
+    config = {k: v for k, v in config.items() if k[:1] != "_" and k not in strange}
     scheduler = read_scheduler(name, config, where, complete=True, error=CheckpointError)
     levels = as_schedule(scheduler.schedule)
     return Diffusion(
@@ -138,22 +124,13 @@ def read_scheduler(
 
     Parameters
     ----------
-    name : str
-        A class of :data:`~xdeepr.sampling.diffusers_table.SOLVERS`.
     stated : mapping
         Its keywords; those of its ``step`` and of a discrete schedule may be among them.
-    where : str
-        File or section, for messages.
     complete : bool, default: False
         Whether what is not stated is as in diffusers, also where xdeepr has another default. The
         table of betas is completed so in any case: training and sampling must agree about it.
-    error : type of XdeeprError
-        What to raise.
-
-    Raises
-    ------
-    XdeeprError
-        For an unknown keyword, with the nearest one, and for a value that is wrong.
+    where, error : str, type of XdeeprError
+        File or section, and what to raise for an unknown keyword or a value that is wrong.
     """
     defaults = keywords(name)
     unusual = {k: v for k, v in stated.items() if k not in defaults or not _same(v, defaults[k])}
@@ -236,13 +213,7 @@ def _checked(
 
 @cache
 def keywords(name: str) -> Mapping[str, Any]:
-    """Return the keywords of a scheduler of diffusers and their defaults.
-
-    Parameters
-    ----------
-    name : str
-        Class of diffusers.
-    """
+    """Return the keywords of a scheduler class of diffusers and their defaults."""
     parameters = inspect.signature(_class(name).__init__).parameters.values()
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return {p.name: p.default for p in named if p.name != "self"}
@@ -267,11 +238,6 @@ def _section(name: str) -> type[BaseModel]:
 
 def _class(name: str) -> Any:
     return getattr(import_module("diffusers"), name)
-
-
-def _of_relatives() -> set[str]:
-    relatives = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
-    return {key for name in relatives for key in keywords(name)}
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -57,24 +57,7 @@ Advice = Callable[[Sequence[Any]], str]
 
 
 def read_text(file: Path, *, most: int, error: type[XdeeprError], cure: str) -> str:
-    """Return the text of a file that is not too long.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-        UTF-8.
-    most : int
-        Greatest number of bytes.
-    error : type of XdeeprError
-        What to raise.
-    cure : str
-        For the message, such as "check the name".
-
-    Raises
-    ------
-    XdeeprError
-        If it is missing, longer, or no text.
-    """
+    """Return the text of a UTF-8 file of at most this many bytes, or raise this error."""
     try:
         size = file.stat().st_size
         if size > most:
@@ -90,17 +73,9 @@ def read_text(file: Path, *, most: int, error: type[XdeeprError], cure: str) -> 
 
 
 def check_extent(value: Any, *, values: int, depth: int = MOST_DEPTH) -> None:
-    """Refuse what is too large or too deep, however little text it was made of.
+    """Refuse lists and mappings of more values and keys, or more levels within each other.
 
-    Parameters
-    ----------
-    value : Any
-        Lists and mappings within each other. What is referred to twice counts twice, and what
-        holds itself has no end.
-    values : int
-        Most values and keys.
-    depth : int
-        Most lists and mappings within each other.
+    What is referred to twice counts twice, and what holds itself has no end.
 
     Raises
     ------
@@ -130,8 +105,6 @@ def read_json(file: Path, *, infinite: Collection[str] = ()) -> dict[str, Any]:
 
     Parameters
     ----------
-    file : pathlib.Path
-        A JSON file.
     infinite : collection of str
         Keys that may be ``Infinity`` or ``-Infinity``, which Python writes although JSON has no
         such numbers.
@@ -157,13 +130,7 @@ def read_json(file: Path, *, infinite: Collection[str] = ()) -> dict[str, Any]:
 
 
 class _Reader:
-    """Python's JSON reader without what JSON has not: keys twice and infinite numbers.
-
-    Parameters
-    ----------
-    infinite : collection of str
-        Keys that may be infinite all the same.
-    """
+    """Python's JSON reader without what JSON has not: keys twice and infinite numbers."""
 
     def __init__(self, infinite: Collection[str]) -> None:
         self.infinite = infinite
@@ -212,27 +179,18 @@ def validated(
     cure: str = DAMAGED,
     advice: Advice | None = None,
 ) -> AnySection:
-    """Return data as a section, or name all that is wrong with it at once.
+    """Return data as a section, or name the path and the fault of every wrong key at once.
 
     Parameters
     ----------
-    kind : type of pydantic.BaseModel
-        Keys and the kinds of their values.
-    data : mapping
-        As it was read.
     where : str or pathlib.Path
         File, argument or section, for the message.
     error : type of XdeeprError
-        What to raise.
+        Raised if anything is wrong.
     cure : str
         Ends the message, a sentence without full stop.
     advice : callable, optional
-        What to say of an unknown key. Default: the nearest known one.
-
-    Raises
-    ------
-    XdeeprError
-        With the path of each key, and what is wrong with it.
+        Default: the nearest known key.
     """
     try:
         return kind.model_validate(data)
@@ -247,15 +205,7 @@ def validated(
 
 
 def nearest_key(kind: type[BaseModel], path: Sequence[Any]) -> str:
-    """Return what to say of an unknown key: the known one most like it, and what to do.
-
-    Parameters
-    ----------
-    kind : type of pydantic.BaseModel
-        The section.
-    path : sequence
-        Names from the outside in; the last is the unknown one.
-    """
+    """Return what to say of an unknown key at the end of a path: the nearest, and what to do."""
     known = sorted(field.alias or name for name, field in kind.model_fields.items())
     near = f"Nearest: {nearest(path[-1], known, count=1)[0]!r}. " if len(path) == 1 else ""
     return (
@@ -265,20 +215,7 @@ def nearest_key(kind: type[BaseModel], path: Sequence[Any]) -> str:
 
 
 def problems(found: ValidationError, advice: Advice) -> Iterator[str]:
-    """Say of each error in one line where it is and what is wrong.
-
-    Parameters
-    ----------
-    found : pydantic.ValidationError
-        What pydantic says.
-    advice : callable
-        What to say of an unknown key.
-
-    Yields
-    ------
-    str
-        Without a full stop.
-    """
+    """Say of each error in one line, without full stop, where it is and what is wrong."""
     for error in found.errors(include_url=False):
         *above, last = error["loc"] or ("the file",)
         location = [part for part in above if not _is_branch(part)]

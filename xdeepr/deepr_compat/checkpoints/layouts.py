@@ -23,12 +23,8 @@ from xdeepr.errors import CheckpointError
 
 Kind = Literal["conv-swin2sr", "conv-baseline", "diffusion"]
 
-CONFIG, INDEX, SCHEDULER, SCALE = (
-    "config.json",
-    "model_index.json",
-    "scheduler_config.json",
-    "training_scale.json",
-)
+CONFIG, INDEX = "config.json", "model_index.json"
+SCHEDULER, SCALE = "scheduler_config.json", "training_scale.json"
 
 PIPELINE = "cDDPMPipeline"
 """DeepR's pipeline, the only one that is read."""
@@ -50,14 +46,8 @@ class Layout:
 
     Parameters
     ----------
-    kind : {"conv-swin2sr", "conv-baseline", "diffusion"}
-        Which layout.
-    config : mapping
-        What ``config.json`` says, unchecked.
-    file : pathlib.Path
-        This ``config.json``, for messages.
-    weights : pathlib.Path
-        The file of weights.
+    config, file : mapping, pathlib.Path
+        What ``config.json`` says, unchecked; this file, for messages.
     scale : pathlib.Path, optional
         Means and deviations of the training data.
     scheduler : pathlib.Path, optional
