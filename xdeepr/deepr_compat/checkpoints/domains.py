@@ -66,10 +66,12 @@ def training_grids(
     ----------
     given : Description
         With the grids of the user or those published.
-    hr_shape, lr_shape : tuple of int
-        Size of the fields, as far as the configuration has it.
+    hr_shape : tuple of int
+        Size of the HR fields, from the configuration.
     factor : int, optional
         HR cells in an LR cell; needed where there is no HR grid.
+    lr_shape : tuple of int, optional
+        Size of the LR fields, if the configuration has it.
 
     Raises
     ------
