@@ -27,10 +27,10 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 STEPS = 10
 PARTS = {
     "network": ("unet.py", "forward"),
-    "noise": ("downscaler.py", "_noise"),
-    "conditions": ("downscaler.py", "conditions"),
-    "interpolation": ("blocks.py", "interpolate"),
-    "cutting and fusing tiles": ("tiling.py", "fuse"),
+    "noise": ("block_task.py", "noise"),
+    "conditions": ("conditions.py", "window_conditions"),
+    "interpolation": ("geometry.py", "interpolate"),
+    "cutting and fusing tiles": ("fusion.py", "fuse"),
     "preconditioning": ("downscaler.py", "denoise"),
     "blocks, whole": ("downscaler.py", "downscale_block"),
 }

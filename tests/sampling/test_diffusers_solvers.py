@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import sys
-import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,23 +16,20 @@ import torch
 
 from xdeepr.errors import OptionError
 from xdeepr.sampling.denoisers import denoise
-from xdeepr.sampling.diffusers_solvers import make_scheduler
+from xdeepr.sampling.diffusers_solvers import SchedulerSolver, make_scheduler
 from xdeepr.sampling.diffusers_table import REFUSED, REFUSED_OPTIONS, SOLVERS
 from xdeepr.sampling.keyed_draws import KeyedRandn
 from xdeepr.sampling.noise import NoiseKey, white_noise
 from xdeepr.sampling.noise_levels import NoiseLevels
 from xdeepr.sampling.sample import sample
-from xdeepr.sampling.samplers import ALIASES, Sampler, as_sampler
+from xdeepr.sampling.samplers import ALIASES, Sampler, SamplingOptions, as_sampler
+from xdeepr.testing.gaussian import DEVIATION as STD
+from xdeepr.testing.gaussian import MEAN
+from xdeepr.testing.gaussian import pixel_denoiser as gaussian_denoiser
 
-MEAN, STD = 0.7, 0.5
-
-# They need torchsde, of which xdeepr uses nothing but the import: it brings its own noise.
-NEED_TORCHSDE = {
-    "DPMSolverSDEScheduler": "scheduling_dpmsolver_sde",
-    "CosineDPMSolverMultistepScheduler": "scheduling_cosine_dpmsolver_multistep",
-}
 # diffusers uses functions of NumPy that NumPy 2 is about to change
 pytestmark = [
+    pytest.mark.usefixtures("torchsde"),
     pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
@@ -47,18 +42,6 @@ def classes_of_diffusers() -> list[str]:
     return sorted(n for n in names if n.endswith("Scheduler") and not n.startswith("Flax"))
 
 
-@pytest.fixture(autouse=True)
-def torchsde(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let diffusers import the solvers that need torchsde, and never call it."""
-    try:
-        importlib.import_module("torchsde")
-    except ImportError:
-        monkeypatch.setitem(sys.modules, "torchsde", types.ModuleType("torchsde"))
-        for name, module in NEED_TORCHSDE.items():
-            found = importlib.import_module(f"diffusers.schedulers.{module}")
-            monkeypatch.setattr(diffusers, name, getattr(found, name))
-
-
 def sampler_of(name: str, steps: int | None, options: Mapping[str, Any] | None = None) -> Sampler:
     """A sampler, or a skipped test where the installed diffusers is too old for it."""
     sampler = Sampler(name, steps, options or {})
@@ -69,11 +52,6 @@ def sampler_of(name: str, steps: int | None, options: Mapping[str, Any] | None =
             pytest.skip(str(error))
         raise
     return sampler
-
-
-def gaussian_denoiser(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """E[clean | x] for clean ~ N(MEAN, STD²)."""
-    return (STD**2 * x + sigma**2 * MEAN) / (STD**2 + sigma**2)
 
 
 def noise(stream: int, size: int = 160) -> torch.Tensor:
@@ -130,19 +108,6 @@ def test_short_names_are_one_to_one():
             assert Sampler(given).name == name
     assert Sampler("euler_ancestral").name == "EulerAncestralDiscreteScheduler"
     assert set(ALIASES.values()) == set(SOLVERS)
-
-
-def test_a_package_that_is_missing_is_named(monkeypatch):
-    lacking = type("DPMSolverSDEScheduler", (), {"_backends": ["torch", "torchsde"]})
-    monkeypatch.setattr(diffusers, "DPMSolverSDEScheduler", lacking)
-    with pytest.raises(OptionError, match="pip install torchsde"):
-        make_scheduler(Sampler("dpm++-sde"), NoiseLevels())
-
-
-def test_a_class_that_an_old_diffusers_lacks_is_named(monkeypatch):
-    monkeypatch.setattr(diffusers, "TCDScheduler", None)
-    with pytest.raises(OptionError, match="install a newer"):
-        make_scheduler(Sampler("tcd"), NoiseLevels())
 
 
 # ---------------------------------------------------------------- right
@@ -319,6 +284,47 @@ def test_steps_need_not_divide_the_timesteps_of_the_training(name, steps):
     even = sample(gaussian_denoiser, lambda s: noise(s, 100), sampler)
     assert float(out.mean()) == pytest.approx(MEAN, abs=0.02)
     assert float(out.std()) == pytest.approx(float(even.std()), rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "ddpm-parallel", "ddim-parallel"])
+def test_options_of_a_published_folder_act(name):
+    """Cutting off at each level is what the user asks for, or the folder of a published model."""
+    spaced = {"timestep_spacing": "leading", "steps_offset": 1}
+    if name.startswith("ddpm"):
+        spaced["variance_type"] = "fixed_small_log"
+    free = sample(gaussian_denoiser, small, Sampler(name, 20, spaced))
+    clipped = {**spaced, "clip_sample": True, "clip_sample_range": 0.6}
+    scaled = {**spaced, "thresholding": True, "sample_max_value": 1.0}
+    assert float(free.abs().max()) > 1.2
+    for options, most in ((clipped, 0.6), (scaled, 1.0)):
+        out = sample(gaussian_denoiser, small, Sampler(name, 20, options))
+        assert most - 0.05 < float(out.max()) < most + 1e-4
+
+
+def test_thresholding_needs_the_whole_field():
+    """Its quantile is that of a block: where there are two there would be a seam."""
+    options = SamplingOptions(0, Sampler("ddim", options={"thresholding": True}), 1)
+    options.check_blocks(1)
+    with pytest.raises(OptionError, match=r"2 blocks.*thresholding=False"):
+        options.check_blocks(2)
+
+
+def test_the_infinite_option_of_dpm_solver_is_its_default():
+    options = {"use_karras_sigmas": False}
+    infinite = {**options, "lambda_min_clipped": -np.inf}
+    one, other = (
+        sample(gaussian_denoiser, small, Sampler("dpm++-multistep", 5, o))
+        for o in (options, infinite)
+    )
+    assert torch.equal(one, other)
+
+
+def test_levels_are_the_schedulers_own():
+    sampler = Sampler("dpm++", 6)
+    solver = SchedulerSolver(sampler, NoiseLevels())
+    np.testing.assert_allclose(solver.noise_levels, NoiseLevels().descending(6), rtol=1e-5)
+    with pytest.raises(OptionError, match="brings its own noise levels"):
+        solver(gaussian_denoiser, small(0), [20.0, 1.0, 0.0], small)
 
 
 def test_ddim_eta_adds_noise():
