@@ -47,6 +47,8 @@ def noise_options(
         name = Sampler(scheduler.class_name.removeprefix("diffusers.")).name
     except OptionError as error:
         raise OptionError(f"{path}.class_name: {error}") from None
+    if name not in SOLVERS:
+        raise OptionError(f"{path}.class_name: {name} is no scheduler of diffusers: name one here.")
     stated = read_scheduler(name, scheduler.kwargs, f"{path}.kwargs")
     if stated.softened:
         note(
@@ -131,7 +133,7 @@ def _sampler(
         chosen = Sampler(sampling.sampler)
         name, options, steps = chosen.name, {}, chosen.levels
     if sampling.eta is not None:
-        if "eta" in SOLVERS[name].step_options:
+        if name in SOLVERS and "eta" in SOLVERS[name].step_options:
             options["eta"] = sampling.eta
         else:
             note(f"{sampling.section_name}.eta has no effect: {name} has none")
