@@ -118,17 +118,9 @@ def _variable(obj: xr.DataArray | xr.Dataset, name: str | None) -> xr.DataArray:
 def _same_quantity(obj: xr.DataArray | xr.Dataset, like: xr.DataArray, role: str) -> xr.DataArray:
     """Variable of `obj` with the name or the standard name of `like`, in its units."""
     if isinstance(obj, xr.Dataset):
-        names = cf.spatial_variables(obj, cf.find_axes(obj))
-        standard_name = like.attrs.get("standard_name", "")
-        same = [n for n in names if n == like.name] or [
-            n for n in names if standard_name and obj[n].attrs.get("standard_name") == standard_name
-        ]
-        if not same and len(names) != 1:
-            raise VariableError(
-                f"The {role} has no variable for {like.name!r} (found: "
-                f"{', '.join(map(repr, names)) or 'none'}). Give it as a DataArray."
-            )
-        obj = obj[(same or names)[0]]
+        fields = cf.spatial_variables(obj, cf.find_axes(obj))
+        wanted = {"name": str(like.name), "standard_name": like.attrs.get("standard_name")}
+        obj = obj[cf.select_variable(obj, fields, role=role, **wanted)]
     return cf.convert_units(obj, cf.units_of(like))
 
 
@@ -162,7 +154,7 @@ def _at(da: xr.DataArray, label: Any, role: str) -> xr.DataArray:
         return da.isel({dim: 0})
     if label not in da.indexes[dim]:
         raise OptionError(
-            f"The {role} has no time {label}. Choose with time=... one that all fields have."
+            f"the {role} has no time {label}. Choose with time=... one that all fields have."
         )
     return da.sel({dim: label})
 

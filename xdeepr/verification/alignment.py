@@ -16,10 +16,12 @@ from xdeepr.errors import AxisError, GridError
 from xdeepr.grids import Grid
 from xdeepr.verification.metrics import REALIZATION
 
-# Relative to a cell; float32 coordinates of a projected grid are off by less.
 _TOLERANCE = 1e-2
-# Largest block (bytes, as float64) that one task turns into statistics, which need some copies.
+"""Relative to a cell; float32 coordinates of a projected grid are off by less."""
+
 _BLOCK_BYTES = 2**23
+"""Largest block, as float64, that one task turns into statistics, which need some copies."""
+
 _Key = TypeVar("_Key", bound=Hashable)
 _MEMBER_NAMES = (REALIZATION, "member", "number", "ensemble")
 
@@ -55,11 +57,6 @@ def counterpart(source: cf.Gridded[Grid], like: xr.DataArray, role: str) -> str:
     """Return the name of the variable that stands for the quantity `like`.
 
     A DataArray is taken as it is; see :func:`xdeepr.cf.select_variable` for a Dataset.
-
-    Raises
-    ------
-    VariableError
-        If no variable, or more than one, can be meant.
     """
     if isinstance(source.given, xr.DataArray) and len(source.fields) == 1:
         return source.fields[0]
@@ -86,7 +83,7 @@ def standard_field(source: cf.Gridded[Grid], name: str, role: str) -> Field:
     members = [d for d in others if _is_member_dim(da, d)]
     if len(others) > len(members) or len(members) > 1:
         raise AxisError(
-            f"The {role} {da.name!r} has the dimensions {tuple(da.dims)}; besides time, y and x "
+            f"the {role} {da.name!r} has the dimensions {tuple(da.dims)}; besides time, y and x "
             f"only one ensemble dimension called {REALIZATION!r} can be used. Select one value of "
             f"{', '.join(map(repr, others))}, e.g. with .isel({others[0]}=0)."
         )
@@ -180,7 +177,7 @@ def join_times(fields: Mapping[_Key, Field]) -> dict[_Key, xr.DataArray]:
     without = [fields[key].role for key, time in times.items() if time is None]
     if without:
         raise AxisError(
-            f"The {' and the '.join(without)} has no time coordinate, the other fields have one. "
+            f"the {' and the '.join(without)} has no time coordinate, the other fields have one. "
             "Give it one, e.g. with .expand_dims(time=[...])."
         )
     first, *others = fields.values()
@@ -191,7 +188,7 @@ def join_times(fields: Mapping[_Key, Field]) -> dict[_Key, xr.DataArray]:
         shared = common[common.isin(index)]
         if len(shared) == 0:
             raise AxisError(
-                f"The {field.role} ({_period(index)}) has no time in common with the "
+                f"the {field.role} ({_period(index)}) has no time in common with the "
                 f"{first.role} ({_period(common)}). Check periods, hours and calendars; "
                 "shift or convert one of them, e.g. with .convert_calendar(...)."
             )
@@ -249,7 +246,7 @@ def _cells(
     worst = int(off.argmax())
     if off[worst] > _TOLERANCE * step:
         raise GridError(
-            f"The {role} has no cell at {name}={target[worst]:g}: its nearest centre is "
+            f"the {role} has no cell at {name}={target[worst]:g}: its nearest centre is "
             f"{off[worst] / step:.2f} cells away, its range {source.min():g} to {source.max():g}, "
             f"the forecast's {target.min():g} to {target.max():g}. Regrid the {role} to the "
             f"forecast's grid, or select the part of the forecast that the {role} covers."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import xarray as xr
 
 from xdeepr import cf
@@ -13,17 +11,6 @@ from xdeepr.errors import OptionError
 from xdeepr.grids import Grid, relate
 from xdeepr.grids.coarsening import coarsened
 from xdeepr.verification.alignment import counterpart
-
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
-
-
-def check_baseline_name(name: str) -> None:
-    """Raise OptionError unless `name` is one of the interpolations."""
-    if name not in get_args(Interpolation):
-        raise OptionError(
-            f"baseline={name!r} is not known. Use one of {', '.join(get_args(Interpolation))}, "
-            "None, or the baseline's own field as a DataArray or Dataset."
-        )
 
 
 def interpolate_predictor(

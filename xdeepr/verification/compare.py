@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import xarray as xr
-from dask.diagnostics import ProgressBar
 
 from xdeepr import cf
+from xdeepr.checks import one_of
 from xdeepr.errors import AxisError
 from xdeepr.grids import Grid, gridded
+from xdeepr.io import progress_bar
+from xdeepr.tiling.interpolation import METHODS, Method
 from xdeepr.verification.alignment import (
     Field,
     counterpart,
@@ -21,12 +22,7 @@ from xdeepr.verification.alignment import (
     on_forecast_grid,
     standard_field,
 )
-from xdeepr.verification.baseline import (
-    Interpolation,
-    check_baseline_name,
-    interpolate_coarsened,
-    interpolate_predictor,
-)
+from xdeepr.verification.baseline import interpolate_coarsened, interpolate_predictor
 from xdeepr.verification.metrics import METRICS
 from xdeepr.verification.scoring import (
     Comparison,
@@ -41,7 +37,7 @@ def verify(
     forecast: xr.DataArray | xr.Dataset,
     reference: xr.DataArray | xr.Dataset,
     *,
-    baseline: Interpolation | xr.DataArray | xr.Dataset | None = "bicubic",
+    baseline: Method | xr.DataArray | xr.Dataset | None = "bicubic",
     predictor: xr.DataArray | xr.Dataset | None = None,
     extra: Mapping[str, xr.DataArray | xr.Dataset] | None = None,
     dim: Hashable | Iterable[Hashable] | None = None,
@@ -120,7 +116,7 @@ def verify(
     {'nearest': 1.07, 'bicubic': 0.81}
     """
     if isinstance(baseline, str):
-        check_baseline_name(baseline)
+        one_of("baseline", baseline, METHODS)
     source = gridded(forecast, name=str(getattr(reference, "name", None) or "forecast"))
     sides = _Sides(
         gridded(reference),
@@ -137,7 +133,7 @@ def verify(
     lazy = xr.concat(parts, "variable", join="outer", coords="minimal", data_vars="all")
     units = [cf.units_of(source.dataset[name]) for name in source.fields]
     lazy = lazy.assign_coords(variable=list(source.fields), units=("variable", units))
-    with _progress_bar(progress):
+    with progress_bar("verifying" if progress else None):
         scores = lazy.compute()
     scores = scores.squeeze("variable") if len(units) == 1 else scores
     return _describe(scores, baseline, predictor, weights)
@@ -161,7 +157,7 @@ def _align(source: cf.Gridded[Grid], name: str, sides: _Sides) -> Comparison:
     truth = on_forecast_grid(standard_field(sides.reference, verifying, "reference"), forecast)
     if truth.is_ensemble:
         raise AxisError(
-            f"The reference {truth.data.name!r} has an ensemble dimension; a reference is one "
+            f"the reference {truth.data.name!r} has an ensemble dimension; a reference is one "
             "field. Select a realization or take the mean."
         )
     others, baseline = dict(sides.extra), sides.baseline
@@ -207,15 +203,8 @@ def _system_name(obj: xr.DataArray | xr.Dataset, default: str) -> str:
     return str(obj.attrs.get("xdeepr_model", default))
 
 
-def _progress_bar(shown: bool) -> AbstractContextManager[Any]:
-    return ProgressBar() if shown else nullcontext()
-
-
 def _describe(
-    scores: xr.Dataset,
-    baseline: object,
-    predictor: object,
-    weights: object,
+    scores: xr.Dataset, baseline: object, predictor: object, weights: object
 ) -> xr.Dataset:
     """Give each score its long name and units, and say how the scores were made."""
     several = "variable" in scores.dims
