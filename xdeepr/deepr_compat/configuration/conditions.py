@@ -105,12 +105,7 @@ def static_covariates(
 ) -> tuple[str, ...]:
     """Return the static covariates, by the names of `add_auxiliary`.
 
-    Parameters
-    ----------
-    data, training, parameters : Section
-        The configuration.
-    options : mapping
-        Keywords of :func:`xdeepr.fit` so far: the normalization may need a mask.
+    The keywords of `fit` so far say whether the normalization needs a mask.
     """
     features, auxiliary = data.features_configuration, data.asked_statics()
     unused = set(parameters.encodings().values()) == {"none"}

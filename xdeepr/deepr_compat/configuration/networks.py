@@ -87,7 +87,7 @@ _ALL = (
     Architecture("diffusers.AutoencoderKL", "autoencoder", "autoencoder-kl", _COMPRESSES, {}, True),
 )
 
-ARCHITECTURES = {found.spelling.split(".")[-1].lower(): found for found in _ALL}
+ARCHITECTURES = {known.spelling.split(".")[-1].lower(): known for known in _ALL}
 """Class name in small letters, without its library -> what it is here."""
 
 
@@ -219,11 +219,11 @@ def check_agreement(stage: Stage, shapes: Shapes, latent_channels: int | None = 
     """
     allowed = _allowed(stage, shapes, latent_channels)
     for key, value in stage.stated.items():
-        said = tuple(value) if isinstance(value, list) else value
+        stated = tuple(value) if isinstance(value, list) else value
         fitting = allowed[key]
         if key == "upscale" and stage.stated.get("real_upscale") == shapes.factor:
             fitting = {shapes.factor, 2 ** ceil(log2(shapes.factor))}
-        if said in fitting:
+        if stated in fitting:
             continue
         path, right = (
             f"{stage.path}.kwargs.{key}",
@@ -231,12 +231,12 @@ def check_agreement(stage: Stage, shapes: Shapes, latent_channels: int | None = 
         )
         if key == "sample_size" and stage.any_size:
             note(
-                f"{path} is {_text(said)}, the data have {right}: it has no effect, because this"
+                f"{path} is {_text(stated)}, the data have {right}: it has no effect, because this"
                 " network takes any size"
             )
             continue
         raise OptionError(
-            f"{path} is {_text(said)}, but the data make it {right} ({shapes}): leave {key} out,"
+            f"{path} is {_text(stated)}, but the data make it {right} ({shapes}): leave {key} out,"
             " it follows from the data."
         )
 

@@ -63,8 +63,8 @@ def noise_options(
 def chosen_part(data: Data, sampling: Sampling) -> Part:
     """Return the split that a section names; by default the test part, else the validation part."""
     where, parts = sampling.section_name, data.parts
-    found = [name for name in ("test", *_INSTEAD) if name in parts]
-    name: str = sampling.split or (found or ["test"])[0]
+    usual = next((name for name in ("test", *_INSTEAD) if name in parts), "test")
+    name: str = sampling.split or usual
     if name not in parts:
         raise OptionError(
             f"{where}.split is {name!r}, but data_configuration has only {', '.join(parts)}."

@@ -69,8 +69,8 @@ def score_forecast(
     baseline: Any = None if validation.baseline == "none" else validation.baseline
     truth: dict[str, Any] = {"baseline": baseline, "predictor": part.lr}
     asked = validation.visualizations
-    with _computed(out, validation, folder, overwrite=overwrite, progress=progress) as found:
-        forecast, files = found
+    with _computed(out, validation, folder, overwrite=overwrite, progress=progress) as kept:
+        forecast, files = kept
         scores = verify(forecast, part.hr, progress=progress, **truth)
         files += _write(scores, folder, overwrite=overwrite)
         if asked.metrics_global_map is not None:

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -36,12 +36,12 @@ def noted(notes: list[str]) -> Iterator[None]:
         warnings.simplefilter("always", ConfigurationWarning)
         yield
     for found in caught:
-        text = str(found.message)
-        if issubclass(found.category, ConfigurationWarning):
-            if text in notes:
-                continue  # said already, of another variable or stage
-            notes.append(text)
-        warnings.warn_explicit(text, found.category, found.filename, found.lineno)
+        warning = cast("Warning", found.message)
+        if isinstance(warning, ConfigurationWarning):
+            if str(warning) in notes:
+                continue  # of another variable or stage
+            notes.append(str(warning))
+        warnings.warn_explicit(warning, found.category, found.filename, found.lineno)
 
 
 def _expanded(value: str) -> str:

@@ -116,8 +116,17 @@ def run(config: Source, *, overwrite: bool = False, progress: bool = True) -> Ou
 
     Examples
     --------
-    >>> outcome = xdeepr.run("configuration_diffusion.yml")  # doctest: +SKIP
-    >>> print(outcome)  # doctest: +SKIP
+    >>> import xdeepr
+    >>> lr, hr, _ = xdeepr.synthetic.example_pair(days=1)
+    >>> files = [ds.to_netcdf(f"{name}.nc") for name, ds in (("coarse", lr), ("fine", hr))]
+    >>> features = {"variables": "t2m", "data_location": "coarse.nc"}
+    >>> labels = {"variable": "t2m", "data_location": "fine.nc"}
+    >>> data = {"features_configuration": features, "label_configuration": labels}
+    >>> score = {"model": "bicubic", "baseline": "bilinear", "output_dir": "scores"}
+    >>> configuration = {"data_configuration": data, "validation_configuration": score}
+    >>> outcome = xdeepr.run(configuration, progress=False)
+    >>> [path.name for path in outcome.outputs]
+    ['prediction.nc', 'scores.nc', 'scores.txt']
     """
     notes: list[str] = []
     with noted(notes):
