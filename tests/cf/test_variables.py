@@ -201,3 +201,45 @@ def test_history_is_newest_first():
     assert "xdeepr" in first
     assert second == "older"
     assert attrs["title"] == "t"
+
+
+class TestCfXarray:
+    """What is known through cf_xarray and pint_xarray, and where they are not enough."""
+
+    def test_statements_of_others_come_before_names(self):
+        ds = field().drop_attrs().rename(lat="a", lon="b")
+        ds.a.attrs["_CoordinateAxisType"] = "Lat"
+        ds.b.attrs["cartesian_axis"] = "X"
+        assert cf.find_axes(ds) == cf.Axes("a", "b", "time")
+
+    def test_an_attribute_that_is_an_array_does_no_harm(self):
+        ds = field().drop_attrs()
+        ds.lat.attrs["long_name"] = np.array([1, 2])
+        assert cf.find_axes(ds) == cf.Axes("lat", "lon", "time")
+
+
+class TestPintXarray:
+    @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+    def test_a_conversion_keeps_type_and_laziness(self, kind):
+        da = field().t.astype(kind).chunk().assign_attrs(units="degC")
+        out = cf.convert_units(da, "K")
+        assert out.dtype == kind
+        assert out.chunks == da.chunks
+        assert out.attrs["units"] == "K"
+        np.testing.assert_allclose(out, 274.15, rtol=1e-3)
+
+    def test_units_of_coordinates_are_left_alone(self):
+        da = field().t.assign_coords(radar=((), 3.0, {"units": "dBZ"}))
+        out = cf.convert_units(da, "degC")
+        assert out.radar.attrs["units"] == "dBZ"
+        assert out.lat.attrs == da.lat.attrs
+
+    def test_whole_numbers_do_not_overflow(self):
+        flux = field(units="kg m-2 s-1").t.astype("int16")
+        np.testing.assert_allclose(cf.convert_units(flux, "mm day-1"), 86400.0)
+
+    def test_between_two_offsets_float32_is_exact_to_its_last_place(self):
+        warm = field(units="degF").t * np.float32(50.1)
+        out = cf.convert_units(warm.assign_attrs(units="degF"), "degC")
+        exact = (warm.values.astype("f8") - 32) / 1.8
+        assert np.abs(out.values - exact).max() <= np.spacing(np.float32(exact.max()))

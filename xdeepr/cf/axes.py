@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ def find_axes(obj: xr.DataArray | xr.Dataset) -> Axes:
     AxisError
         If a horizontal axis is missing, ambiguous or empty.
     """
-    y, x = (_flat(obj, what) for what in _CRITERIA)
+    y, x = (_flat(obj, axis) for axis in _CRITERIA)
     if y is None or x is None:
         pairs = folded_pairs(obj)
         if len(pairs) > 1:
@@ -100,19 +100,40 @@ def find_axes(obj: xr.DataArray | xr.Dataset) -> Axes:
     return Axes(y, x, find_time(obj))
 
 
-def _flat(obj: xr.DataArray | xr.Dataset, what: str) -> str | None:
-    """Return the dimension of one horizontal axis that has a coordinate."""
+def _flat(obj: xr.DataArray | xr.Dataset, axis: str) -> str | None:
+    """Return the dimension of one horizontal axis that has a coordinate.
+
+    What the coordinates state by CF comes first, in the order of our criteria: cf_xarray takes all
+    of them for equal, which is ambiguous where a latitude stands beside a grid_latitude. It knows
+    the statements of others (THREDDS, GrADS, long names), which come before bare names.
+    """
     flat = {str(n): c for n, c in obj.coords.items() if c.ndim == 1 and c.dims == (n,)}
-    for kind, accepted in _CRITERIA[what].items():
+    for kind, accepted in _CRITERIA[axis].items():
         found = [name for name, coord in flat.items() if _stated(name, coord, kind) in accepted]
+        if kind == "name":
+            found = _stated_otherwise(obj, axis, flat) or found
         if len(found) > 1:
             raise AxisError(
-                f"more than one {what} axis: {', '.join(found)}. Drop or rename those that are not"
+                f"more than one {axis} axis: {', '.join(found)}. Drop or rename those that are not"
                 f" meant, for example ds.drop_vars({found[1]!r})."
             )
         if found:
             return found[0]
     return None
+
+
+def _stated_otherwise(
+    obj: xr.DataArray | xr.Dataset, axis: str, names: Collection[str]
+) -> list[str]:
+    """Return those of some coordinates that are the axis by criteria of cf_xarray."""
+    import cf_xarray  # noqa: F401  # registers the accessor `.cf`
+
+    try:
+        known = {**obj.cf.axes, **obj.cf.coordinates}
+    except ValueError:  # it trips on an attribute that is an array
+        return []
+    keys = (axis, "Y" if axis == "latitude" else "X")
+    return [str(n) for key in keys for n in known.get(key, ()) if n in names]
 
 
 def _stated(name: str, coord: xr.DataArray, kind: str) -> Any:

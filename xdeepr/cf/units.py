@@ -84,6 +84,7 @@ def _check_powers(units: str) -> None:
 
 def _registry() -> Any:
     """Return pint's units in the spellings of CF; what cannot be imported is no fault of units."""
+    import pint_xarray  # noqa: F401  # registers the accessor `.pint`
     from cf_xarray.units import units as registry
 
     return registry
@@ -111,44 +112,38 @@ def convert_units(da: xr.DataArray, units: str) -> xr.DataArray:
     UnitsError
         If units are missing or unknown, or of another physical dimension.
     """
-    found = units_of(da)
-    if found == units:
+    stated, registry = units_of(da), _registry()
+    if stated == units:
         return da.assign_attrs(units=units)
-    ours, theirs = (_registry().parse_units(text) for text in (found, units))
+    ours, theirs = (registry.parse_units(text) for text in (stated, units))
     if ours == theirs:
         return da.assign_attrs(units=units)
-    density = 1.0
-    if ours.dimensionality != theirs.dimensionality:
-        density = _water_density(ours, theirs)
-    if not density:
+    ours = _of_water(ours, theirs, registry)
+    if ours is None:
         raise UnitsError(
-            f"{da.name!r} has the units {found!r}, which do not convert to {units!r}: give the"
+            f"{da.name!r} has the units {stated!r}, which do not convert to {units!r}: give the"
             f" quantity that is wanted, or correct ds[{da.name!r}].attrs['units']."
         )
-    offset = _convert(0.0, ours, theirs, density)
-    slope = _convert(1.0, ours, theirs, density) - offset
     kind = da.dtype if np.issubdtype(da.dtype, np.floating) else np.dtype("float64")
-    out = da.astype(kind) * kind.type(slope) + kind.type(offset)
-    return out.assign_attrs({**da.attrs, "units": units})
+    # pint goes from one scale with an offset to another through kelvin, where float32 is coarse
+    exact = np.dtype("float64") if _has_offset(ours) and _has_offset(theirs) else kind
+    # pint_xarray converts coordinates as well, whose units it need not know: only numbers go in,
+    # and come out again at once, since interp, map_blocks and to_zarr fail on quantities
+    bare = xr.DataArray(da.data.astype(exact), dims=da.dims)
+    quantity = bare.pint.quantify(ours, unit_registry=registry)
+    values = quantity.pint.to(theirs).pint.dequantify().data.astype(kind)
+    return da.copy(data=values).assign_attrs(units=units)
 
 
-def _water_density(ours: Any, theirs: Any) -> float:
-    """Return 1000 kg m-3 to the power that makes the dimensions agree, or 0 if none does."""
-    from cf_xarray.units import units as registry
-
-    water = 1000 * registry.kilogram / registry.meter**3
-    for power in (1, -1):
-        if (1 * ours * water**power).dimensionality == theirs.dimensionality:
-            return float(1000.0**power)
-    return 0.0
+def _of_water(ours: Any, theirs: Any, registry: Any) -> Any:
+    """Return units that convert: ours, or ours times or by the density of water; else None."""
+    water = registry.kilogram / registry.liter
+    for candidate in (ours, ours * water, ours / water):
+        if candidate.dimensionality == theirs.dimensionality:
+            return candidate
+    return None
 
 
-def _convert(value: float, ours: Any, theirs: Any, density: float) -> float:
-    """Convert one number, multiplying by a power of the density of water where needed."""
-    from cf_xarray.units import units as registry
-
-    quantity = registry.Quantity(value, ours)
-    if density != 1.0:
-        power = 1 if density > 1 else -1
-        quantity = quantity * (1000 * registry.kilogram / registry.meter**3) ** power
-    return float(quantity.to(theirs).magnitude)
+def _has_offset(unit: Any) -> bool:
+    """Whether 0 is not 0 in base units: in degrees Celsius, but not in kelvin."""
+    return bool(_registry().Quantity(0.0, unit).to_base_units().magnitude != 0)
