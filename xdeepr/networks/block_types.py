@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from xdeepr.checks import nearest
+from xdeepr.checks import nearest, whole_number
 from xdeepr.errors import OptionError
 
 Family = Literal["plain", "skip", "k", "encoder"]
@@ -154,8 +154,7 @@ def arrange(
     widths = tuple(widths)
     if not widths or min(widths) < 1:
         raise OptionError(f"block_out_channels={list(widths)}: give a width for each level.")
-    if layers < 1:
-        raise OptionError(f"layers_per_block={layers}: give at least 1.")
+    whole_number("layers_per_block", layers)
     levels = range(len(widths))
     if down is None and up is None:
         if attention_levels is None:

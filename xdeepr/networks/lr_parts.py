@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from xdeepr.checks import one_of
+from xdeepr.checks import one_of, whole_number
 from xdeepr.errors import OptionError
 from xdeepr.networks.building import zero_
 
@@ -56,10 +56,8 @@ class LRNetwork(nn.Module):
         interpolation: Interpolation | None = None,
     ) -> None:
         super().__init__()
-        if factor < 2:
-            raise OptionError(f"factor={factor}: a network on the LR grid needs a factor from 2.")
-        if context < 0:
-            raise OptionError(f"context={context}: give the number of extra LR cells, from 0.")
+        whole_number("factor", factor, least=2)
+        whole_number("context", context, least=0)
         if interpolation is not None:
             one_of("interpolation", interpolation, get_args(Interpolation))
             if in_channels < out_channels:
