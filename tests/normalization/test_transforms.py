@@ -259,3 +259,5 @@ def test_wrong_values(kind):
         kind(1.0).apply(np.zeros((2, 2, 2)))
     with pytest.raises(OptionError, match="floating point"):
         kind(1.0).invert(np.zeros((1, 2, 2), int))
+    with pytest.raises(TypeError, match="month"):
+        kind(1.0).apply(np.zeros((1, 2, 2)), month=np.ones(1))

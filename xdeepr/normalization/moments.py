@@ -154,7 +154,7 @@ def field_statistics(fields: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     fields : numpy.ndarray, shape (time, channel, y, x)
-        In physical units. NaN is left out.
+        NaN is left out.
 
     Returns
     -------
@@ -168,16 +168,9 @@ def field_statistics(fields: np.ndarray) -> np.ndarray:
 
 
 def statistics_of_parts(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Return mean and deviation of one field that comes in parts; see :func:`field_statistics`.
+    """Return mean and deviation, (2, channel), of one field in parts (channel, y, x).
 
-    Parameters
-    ----------
-    parts : iterable of numpy.ndarray, shape (channel, y, x)
-        In physical units; at least one. NaN is left out.
-
-    Returns
-    -------
-    numpy.ndarray, shape (2, channel)
+    There has to be one part at least. See :func:`field_statistics`.
     """
     whole = Regions("domain-wise")
     summaries = (whole.summarize(np.asarray(part)[None]) for part in parts)

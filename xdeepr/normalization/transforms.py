@@ -20,6 +20,7 @@ from xdeepr.normalization.transform import (
     Interval,
     Transform,
     Values,
+    Window,
     check_values,
     is_tensor,
     like,
@@ -96,12 +97,26 @@ class Elementwise(Transform):
         low, high = self.invert(ends)[:, channel, 0, 0].tolist()
         return low, high
 
-    def apply(self, values: Values, **_: Any) -> Values:
+    def apply(
+        self,
+        values: Values,
+        *,
+        months: np.ndarray | None = None,
+        window: Window | None = None,
+        statistics: Any = None,
+    ) -> Values:
         """Return transformed values; negative ones count as 0. See :meth:`Transform.apply`."""
         check_values(values, self.channels)
         return self._on_channels(values, self._transformed)
 
-    def invert(self, values: Values, **_: Any) -> Values:
+    def invert(
+        self,
+        values: Values,
+        *,
+        months: np.ndarray | None = None,
+        window: Window | None = None,
+        statistics: Any = None,
+    ) -> Values:
         """Return physical values: 0, or from the threshold upwards. See :meth:`apply`."""
         check_values(values, self.channels)
         dry = like(values, np.reshape(self.dry, (-1, 1, 1)))

@@ -71,12 +71,8 @@ class Batches:
     def at(self, places: Sequence[tuple[int, Block]], keep: np.ndarray | None = None) -> Batch:
         """Return the batch at some (time, window) places.
 
-        Parameters
-        ----------
-        places : sequence of (int, Block)
-            Positions along time, and windows of equal shape.
-        keep : numpy.ndarray, optional
-            1 or 0 for each place: whether the network is given the covariates.
+        The windows are of equal shape. `keep` is 1 or 0 for each place: whether the network is
+        given the covariates.
         """
         groups: dict[Block, list[int]] = {}
         for number, (_, window) in enumerate(places):

@@ -61,16 +61,10 @@ class Trainer:
     ----------
     network : torch.nn.Module
         The network, on its device.
-    objective : Objective
-        What the network is asked to do.
-    batches : Batches
-        Training data, and the card of the model.
-    validation : Batches, optional
-        Validation data.
+    batches, validation : Batches
+        Training data with the card of the model, and validation data if there are any.
     draw : Draw
         Which windows each step sees.
-    settings : Settings
-        Length and rates.
     """
 
     def __init__(

@@ -48,11 +48,6 @@ def three_term_loss(
     kernel_size : int, default: 5
         Odd width :math:`k` of the Gaussian in pixels.
 
-    Returns
-    -------
-    torch.Tensor
-        Shape (N,), in the units of the fields.
-
     Raises
     ------
     OptionError
@@ -90,19 +85,9 @@ def three_term_loss(
 
 
 def gaussian_blur(fields: torch.Tensor, kernel_size: int) -> torch.Tensor:
-    """Smooth fields with a Gaussian whose width follows from that of its kernel.
+    """Smooth fields (N, C, H, W) with a Gaussian whose width follows from that of its kernel.
 
-    Parameters
-    ----------
-    fields : torch.Tensor
-        Shape (N, C, H, W). Edges are reflected.
-    kernel_size : int
-        Odd width of the kernel in pixels.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, C, H, W).
+    Edges are reflected. The kernel has an odd width in pixels.
 
     Raises
     ------

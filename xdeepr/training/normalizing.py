@@ -48,19 +48,8 @@ class Sharing:
 def fit_normalization(pairs: Pairs, card: Card, sharing: Sharing) -> dict[str, Transform]:
     """Fit mean and deviation of predictors, target, base and covariates.
 
-    Parameters
-    ----------
-    pairs : Pairs
-        The training part.
-    card : Card
-        What is learnt.
-    sharing : Sharing
-        Of predictors and target. Covariates and base have one mean and deviation.
-
-    Returns
-    -------
-    dict of str to Transform
-        A residual is only scaled: its mean is part of what the model learns.
+    A residual is only scaled: its mean is part of what the model learns. `sharing` is that of
+    predictors and target; covariates and base have one mean and deviation.
     """
     out: dict[str, Transform] = {"covariates": _fit_covariates(pairs)}
     channels = int(pairs.hr.shape[1])
@@ -95,13 +84,7 @@ def _fit_covariates(pairs: Pairs) -> Affine:
 
 
 def fit_latent(batches: Batches) -> Affine:
-    """Return mean and deviation of the latent fields over the training part.
-
-    Parameters
-    ----------
-    batches : Batches
-        Of the autoencoder.
-    """
+    """Return mean and deviation of the latent fields, from the batches of an autoencoder."""
     network, whole = batches.network, batches.pairs.whole
     times = np.unique(np.linspace(0, len(batches) - 1, _LATENT_SAMPLE).round().astype(int))
     latent = []
@@ -117,15 +100,6 @@ def land_masks(
     grids: tuple[Grid, Grid], covariates: cf.Gridded[Grid] | None, quantities: Sequence[Quantity]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where there is land, on the LR and on the HR grid.
-
-    Parameters
-    ----------
-    grids : tuple of Grid
-        LR and HR.
-    covariates : Gridded, optional
-        Must hold a land-sea mask.
-    quantities : sequence of Quantity
-        The static covariates.
 
     Raises
     ------

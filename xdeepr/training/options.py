@@ -22,16 +22,10 @@ class ModelOptions:
 
     Parameters
     ----------
-    recipe : Recipe
-        Kind of model, network and loss.
     changes : mapping
         Changes to the network's configuration.
     time_features : mapping of str to str
         Feature -> encoding.
-    diffusion : Diffusion
-        Noise levels and what the network predicts.
-    name, target, context, covariate_dropout, window
-        As given.
 
     Raises
     ------

@@ -98,13 +98,7 @@ class Pairs:
         return digest.hexdigest()[:16]
 
     def load(self) -> Pairs:
-        """Return the pairs in memory, if they are small enough.
-
-        Raises
-        ------
-        MissingValuesError
-            If a value is not finite; names the variable and the time.
-        """
+        """Return the pairs in memory, checked as by :meth:`check`, if they are small enough."""
         fields = {name: getattr(self, name) for name in _FIELDS}
         lazy = {name: f for name, f in fields.items() if isinstance(f, da.Array)}
         if sum(f.nbytes for f in lazy.values()) > IN_MEMORY_BYTES:
@@ -116,7 +110,7 @@ class Pairs:
         return pairs
 
     def check(self, lr: Any, hr: Any, varying: Any, stamps: np.ndarray) -> None:
-        """Refuse missing values in arrays that were read."""
+        """Refuse values in arrays that were read if they are not finite, by variable and time."""
         check_finite(lr, self.names[0], stamps, "predictor")
         if not self.gaps:
             check_finite(hr, self.names[1], stamps, "label")
@@ -173,16 +167,8 @@ class Pairs:
 def make_pairs(period: Period, card: Card, base: Any = None, *, gaps: bool = False) -> Pairs:
     """Return the arrays that training reads; large ones are lazy.
 
-    Parameters
-    ----------
-    period : Period
-        Predictors, labels and covariates.
-    card : Card
-        Names covariates and time features.
-    base : array, optional
-        Output of the base model, shape (time, predictand, y, x).
-    gaps : bool
-        Whether labels may be missing.
+    The card names covariates and time features; `base` is the output of the base model, shape
+    (time, predictand, y, x), and with `gaps` labels may be missing.
     """
     aligned, covariates = period.aligned, period.covariates
     shape, grid = aligned.hr_grid.shape, aligned.hr_grid

@@ -10,15 +10,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type that a network computes in.
-
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}
-        "auto": bfloat16 where the device computes with it, otherwise float32.
-    device : torch.device
-        Where the network is.
-    """
+    """Return the type that a network computes in; "auto" is bfloat16 where the device has it."""
     if precision == "auto":
         precision = "bfloat16" if computes_in_bfloat16(device) else "float32"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]

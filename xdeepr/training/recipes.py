@@ -67,15 +67,6 @@ def recipe_for(
 ) -> tuple[Recipe, dict[str, Any]]:
     """Return the recipe that was asked for, and the changes to its network.
 
-    Parameters
-    ----------
-    model : str
-        A key of :data:`RECIPES`.
-    network : mapping, optional
-        Changes to the network; ``name`` chooses another one.
-    loss : str, optional
-        Loss of a deterministic model.
-
     Raises
     ------
     OptionError

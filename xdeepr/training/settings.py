@@ -21,16 +21,12 @@ class Settings:
 
     Parameters
     ----------
-    epochs, max_steps : int, optional
-        Limits; the first that is reached ends the training.
-    max_time : float, optional
-        Limit in seconds.
+    epochs, max_steps, max_time : int, int and float, optional
+        Limits, the last in seconds; the first that is reached ends the training.
     batch_size : int
         Windows in a batch.
-    learning_rate : float
-        Peak learning rate of AdamW.
-    weight_decay : float
-        Decoupled weight decay.
+    learning_rate, weight_decay : float
+        Peak learning rate and decoupled weight decay of AdamW.
     warmup : float
         Fraction of the run in which the learning rate rises linearly; then it falls along a
         cosine to zero.
@@ -79,12 +75,7 @@ class Settings:
 
 
 def seconds(value: float | str | None) -> float | None:
-    """Return a duration in seconds.
-
-    Parameters
-    ----------
-    value : float, str or None
-        Seconds, or text such as "15min" or "2h".
+    """Return a duration in seconds, from seconds or from text such as "15min" or "2h".
 
     Raises
     ------

@@ -110,16 +110,7 @@ def _context(context: int | None, aligned: Aligned) -> int:
 def with_network(card: Card, options: ModelOptions, pairs: Pairs, parts: Parts) -> Card:
     """Return the card with its network and the windows that this is trained on.
 
-    Parameters
-    ----------
-    card : Card
-        Complete but for these.
-    options : ModelOptions
-        What the user wants.
-    pairs : Pairs
-        The training part; one window is looked at.
-    parts : Parts
-        For the channels of a latent space.
+    One window of the pairs is looked at.
 
     Raises
     ------

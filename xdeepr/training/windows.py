@@ -24,14 +24,10 @@ class Draw:
 
     Parameters
     ----------
-    seed : int
-        Seed of all draws.
     times : int
         Number of times.
-    domain : tuple of int
-        Height and width of the HR domain.
-    window : tuple of int
-        Height and width of a training window.
+    domain, window : tuple of int
+        Height and width in HR pixels.
     batch_size : int
         Windows in a batch.
     grain : int
