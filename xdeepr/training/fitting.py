@@ -182,8 +182,18 @@ def fit(
 
     Examples
     --------
-    >>> model = xdeepr.fit(lr, hr, covariates=statics, max_time="15min")  # doctest: +SKIP
-    >>> model.save("italy")  # doctest: +SKIP
+    One step of a tiny network; leave `max_steps` and `network` out, or give ``max_time="15min"``.
+
+    >>> import xdeepr
+    >>> lr, hr, statics = xdeepr.synthetic.example_pair(days=1)
+    >>> tiny = {"block_out_channels": (8, 8), "layers_per_block": 1}
+    >>> model = xdeepr.fit(
+    ...     lr, hr, covariates=statics, max_steps=1, batch_size=2, network=tiny, progress=False
+    ... )
+    >>> model.card.name, model.card.factor, [q.name for q in model.card.covariates]
+    ('t2m-x4', 4, ['orography', 'land_sea_mask'])
+    >>> model.save("island").name
+    'island'
     """
     recipe, changes = recipe_for(model, network, loss)
     settings = Settings(
