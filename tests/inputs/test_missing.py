@@ -10,7 +10,7 @@ import xarray as xr
 import xdeepr
 from tests.conftest import TINY
 from xdeepr.errors import MissingValuesError, OptionError
-from xdeepr.inputs.missing import filled, refined
+from xdeepr.inputs.missing import filled, under_gaps
 from xdeepr.testing import assert_same_field
 
 QUICK = {"max_steps": 3, "batch_size": 4, "validation": None, "precision": "float32",
@@ -58,12 +58,13 @@ def test_filled_takes_the_nearest_value_and_keeps_the_rest(rng):
     assert filled(fields) is fields
 
 
-def test_refined_repeats_and_crops():
-    gaps = np.array([[True, False], [False, False]])
-    fine = refined(gaps, 3, (1, 0, 0, 2))
-    assert fine.shape == (5, 4)
+def test_cells_under_gaps_are_those_of_the_lr_cell_within_the_domain():
+    lr = np.zeros((1, 2, 2, 2))
+    lr[0, 1, 0, 0] = np.nan
+    fine = under_gaps(lr, 3, (1, 0, 0, 2))
+    assert fine.shape == (1, 1, 5, 4)
     assert fine.sum() == 6
-    lazy = refined(da.from_array(gaps, chunks=1), 3, (1, 0, 0, 2))
+    lazy = under_gaps(da.from_array(lr, chunks=1), 3, (1, 0, 0, 2))
     np.testing.assert_array_equal(lazy.compute(), fine)
 
 

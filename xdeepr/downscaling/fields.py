@@ -11,7 +11,7 @@ import numpy as np
 from xdeepr import cf
 from xdeepr.cf.dimensions import keyed_with
 from xdeepr.checks import warn
-from xdeepr.downscaling.graph import Chunking, Recipe, Source, lazy_blocks
+from xdeepr.downscaling.graph import Chunking, Recipe, lazy_blocks
 from xdeepr.downscaling.model_source import Model
 from xdeepr.downscaling.parts import Arrays
 from xdeepr.downscaling.request import Request, place_of
@@ -19,8 +19,8 @@ from xdeepr.errors import GridError
 from xdeepr.grids import Grid, grid_of
 from xdeepr.inputs.covariates import no_statics, solar_on, statics_on, varying_on
 from xdeepr.inputs.instance_statistics import lazy_statistics
-from xdeepr.inputs.missing import Missing, without_gaps
-from xdeepr.inputs.quantities import Quantity, stack_fields
+from xdeepr.inputs.missing import Missing, under_gaps, without_gaps
+from xdeepr.inputs.quantities import stack_fields
 from xdeepr.inputs.times import time_inputs
 from xdeepr.models.card import Card
 from xdeepr.models.stored_arrays import load_covariates, load_untrained
@@ -51,22 +51,14 @@ def lazy_field(model: Model, request: Request, missing: Missing = "error") -> da
     if missing == "error":
         values = _computed(model, request)
     else:
-        whole, gaps = without_gaps(request.source)
-        values = _computed(model, replace(request, source=whole))
+        values = _computed(model, replace(request, source=without_gaps(request.source)))
         if missing == "mask":
-            hidden = _in_gaps(model, replace(request, source=gaps))
-            values = da.where(hidden, np.float32(np.nan), values)
+            lr = stack_fields(request.source, model.predictors, role="predictor").data
+            hidden = under_gaps(lr, model.factor, model.margin)
+            blocks = (values.chunks[1], 1, *values.chunks[3:])
+            values = da.where(hidden.rechunk(blocks), np.float32(np.nan), values)
     untrained = _untrained(model, request.hr_grid)
     return values if untrained is None else da.where(untrained, np.float32(np.nan), values)
-
-
-def _in_gaps(model: Model, request: Request) -> da.Array:
-    """Return where a predictor is missing, (time, 1, y, x) on the HR grid."""
-    gaps = tuple(Quantity(q.name, "1", q.attrs) for q in model.predictors)
-    nearest = Model(
-        Source("nearest"), "nearest", gaps, gaps, model.factor, model.margin, model.known
-    )
-    return (_computed(nearest, request.for_model(nearest))[0] > 0.5).any(axis=1, keepdims=True)
 
 
 def _untrained(model: Model, hr_grid: Grid) -> np.ndarray | None:

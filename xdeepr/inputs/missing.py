@@ -63,44 +63,31 @@ def _filled(fields: np.ndarray) -> np.ndarray:
     return out
 
 
-def without_gaps(source: cf.Gridded[Grid]) -> tuple[cf.Gridded[Grid], cf.Gridded[Grid]]:
-    """Return gridded fields without missing cells, and where cells were missing.
-
-    Parameters
-    ----------
-    source : Gridded
-        The data, backed by dask.
-
-    Returns
-    -------
-    filled : Gridded
-        All variables, lazy.
-    gaps : Gridded
-        1 where a value is missing and 0 elsewhere, for each gridded field, units "1".
-    """
+def without_gaps(source: cf.Gridded[Grid]) -> cf.Gridded[Grid]:
+    """Return gridded fields, backed by dask, with missing cells filled; all variables, lazy."""
     ds, axes = source.dataset, source.axes
-    fields, gaps = {}, {}
+    fields = {}
     for name in source.fields:
         field = cf.without_fill_values(ds[name]).transpose(..., axes.y, axes.x)
         if not np.issubdtype(field.dtype, np.floating):
             field = field.astype("float32")
         fields[name] = field.copy(data=filled(field.data)).assign_attrs(ds[name].attrs)
-        gaps[name] = field.isnull().astype("float32").assign_attrs(units="1")
-    return source.with_dataset(ds.assign(fields)), source.with_dataset(ds.assign(gaps))
+    return source.with_dataset(ds.assign(fields))
 
 
-def refined(gaps: Any, factor: int, margin: tuple[int, int, int, int]) -> Any:
-    """Return where HR cells lie in LR cells without a value.
+def under_gaps(lr: Any, factor: int, margin: tuple[int, int, int, int]) -> Any:
+    """Return where HR cells lie in LR cells in which a predictor is missing, (time, 1, Y, X).
 
     Parameters
     ----------
-    gaps : array of bool
-        Shape (..., y, x) on the LR grid, ascending; numpy or dask.
+    lr : array
+        Predictors, shape (time, predictor, y, x), ascending; numpy or dask.
     factor : int
         HR cells in an LR cell.
     margin : tuple of int
         HR cells to leave out on the low-y, high-y, low-x and high-x side.
     """
+    gaps = np.isnan(lr).any(axis=1, keepdims=True)
     repeat = da.repeat if isinstance(gaps, da.Array) else np.repeat
     fine = repeat(repeat(gaps, factor, axis=-2), factor, axis=-1)
     height, width = fine.shape[-2:]

@@ -11,7 +11,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.errors import AxisError, OptionError, VariableError
 from xdeepr.grids import Grid, Margin, relate
-from xdeepr.inputs.missing import filled, refined
+from xdeepr.inputs.missing import filled, under_gaps
 from xdeepr.inputs.quantities import Quantity, describe, stack_fields
 
 XarrayObject = xr.Dataset | xr.DataArray
@@ -115,8 +115,8 @@ def without_missing(aligned: Aligned) -> Aligned:
         Labels are NaN where they, or the predictors above them, were missing.
     """
     lr = aligned.lr
-    gaps = refined(lr.isnull().any("channel").data, aligned.factor, aligned.margin)
-    under = xr.DataArray(gaps, dims=[d for d in aligned.hr.dims if d != "channel"])
+    under_gap = under_gaps(lr.data, aligned.factor, aligned.margin)[:, 0]
+    under = xr.DataArray(under_gap, dims=[d for d in aligned.hr.dims if d != "channel"])
     hr = aligned.hr.where(~under).transpose(*aligned.hr.dims)
     return replace(aligned, lr=lr.copy(data=filled(lr.data)), hr=hr)
 
