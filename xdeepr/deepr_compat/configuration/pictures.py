@@ -13,6 +13,7 @@ from xdeepr import cf
 from xdeepr.deepr_compat.configuration.data import Part
 from xdeepr.deepr_compat.configuration.schema import SamplePictures
 from xdeepr.io import whole
+from xdeepr.verification.report import each_variable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,13 +99,11 @@ def draw_roses(scores: xr.Dataset, folder: Path) -> list[Path]:
 
 def _fields(scores: xr.Dataset, names: tuple[str, ...]) -> Iterator[tuple[str, xr.DataArray]]:
     """Yield name and field of scores, one for each variable where there are several."""
-    for name in names:
-        if name in scores and "variable" in scores[name].dims:
-            for variable in scores["variable"].values:
-                yield f"{name}_{variable}", scores[name].sel(variable=variable)
-        elif name in scores:
-            variable = scores[name].coords.get("variable")
-            yield name if variable is None else f"{name}_{variable.item()}", scores[name]
+    for part in each_variable(scores):
+        variable = part.coords.get("variable")
+        for name in names:
+            if name in part:
+                yield name if variable is None else f"{name}_{variable.item()}", part[name]
 
 
 def _label(field: xr.DataArray) -> str:
