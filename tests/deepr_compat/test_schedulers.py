@@ -85,6 +85,13 @@ def test_only_what_has_an_effect_goes_into_the_card(changes, wanted):
     assert read_diffusion(config).sampler_options == wanted
 
 
+def test_options_keep_the_order_of_the_file():
+    """It goes into the card, whose digest names the model in every output."""
+    stated = {"timestep_spacing": "trailing", "steps_offset": 0, "set_alpha_to_one": True}
+    found = read_diffusion({"_class_name": "DDIMScheduler", "clip_sample": False, **stated})
+    assert list(found.sampler_options) == list(stated)
+
+
 @pytest.mark.parametrize(
     ("stated", "words"),
     [

@@ -140,7 +140,7 @@ def read_scheduler(
         levels = {key: options.pop(key) for key in _EDM_FIELDS if key in options}
         return SchedulerSettings(name, "edm", {}, _checked(name, options, where, error), levels)
     if complete:
-        options = _as_in_diffusers(name, {**defaults, **options}, options)
+        options = _as_in_diffusers(name, options)
     elif "timestep_spacing" in options and "use_karras_sigmas" in defaults:
         # xdeepr's default of True would put its own levels in place of the spacing asked for
         options.setdefault("use_karras_sigmas", False)
@@ -156,14 +156,14 @@ def read_scheduler(
     return SchedulerSettings(name, prediction, schedule, options, softened=softened)
 
 
-def _as_in_diffusers(
-    name: str, full: Mapping[str, Any], stated: Mapping[str, Any]
-) -> dict[str, Any]:
+def _as_in_diffusers(name: str, stated: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options with which a solver here does what diffusers does.
 
-    Left out is what has no effect, and cutting off where it is off here too.
+    Left out is what has no effect, and cutting off where it is off here too. Their order goes into
+    the card, and so into the model's digest: that of the file, then what it does not state.
     """
     defaults, ours = keywords(name), SOLVERS[name].defaults
+    full = dict(stated) | {k: v for k, v in defaults.items() if k not in stated}
     options = {}
     for key, value in full.items():
         if key in (*KEYWORDS, "prediction_type"):
