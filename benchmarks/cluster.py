@@ -66,7 +66,7 @@ def model_for(lr: xr.Dataset, tile: tuple[int, int], network: str) -> Any:
     model = untrained(tile, network)
     grid = grid_of(lr)
     model.card = replace(model.card, resolution=(grid.y.step, grid.x.step))
-    y, x = grid.refine(FACTOR).known()
+    y, x = grid.refine(FACTOR).values()
     ramp = np.linspace(0, 1, x.size, dtype="float32") * np.ones((y.size, 1), "float32")
     model.covariate_arrays = {"values": np.stack([ramp, 1 - ramp]), "y": y, "x": x}
     return model

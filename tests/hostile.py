@@ -56,7 +56,7 @@ def small_checkpoint(folder: Path) -> Path:
                   "months": [1, 2], "predictor_range": [[270.0, 300.0]]},
         versions={"xdeepr": "0"},
     )  # fmt: skip
-    y, x = hr.known()
+    y, x = hr.values()
     arrays = {"values": np.ones((1, *hr.shape), "f4"), "y": y, "x": x}
     network = roughen(build("unet2d", dict(card.network["config"])))
     curve = [{"step": 1, "train_loss": 0.5}]

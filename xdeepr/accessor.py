@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from xdeepr.models.downscaler import Downscaler
     from xdeepr.sampling.samplers import Sampler
+    from xdeepr.tiling.interpolation import Method as Interpolation
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
 AnyXarray = xr.Dataset | xr.DataArray
@@ -209,7 +210,7 @@ class _Accessor(Generic[XarrayObject]):
         self,
         reference: AnyXarray,
         *,
-        baseline: Literal["nearest", "bilinear", "bicubic"] | AnyXarray | None = "bicubic",
+        baseline: Interpolation | AnyXarray | None = "bicubic",
         predictor: AnyXarray | None = None,
         extra: Mapping[str, AnyXarray] | None = None,
         dim: Hashable | Iterable[Hashable] | None = None,

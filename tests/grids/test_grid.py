@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -211,21 +208,3 @@ def test_merge_and_crop_refuse_what_leaves_nothing():
         grid.merge(4)
     with pytest.raises(GridError, match="nothing is left"):
         grid.crop((3, 3, 0, 0))
-
-
-def test_projected_coordinates_after_eccodes_was_loaded_do_not_crash(data_dir):
-    """The wheels of ecCodes and pyproj crash each other in the wrong order of loading."""
-    pytest.importorskip("eccodes")
-    code = (
-        "import xarray as xr, warnings\n"
-        f"ds = xr.open_dataset({str(data_dir / UKV)!r})\n"
-        "import eccodes\n"
-        "warnings.simplefilter('ignore')\n"
-        "from xdeepr.grids import grid_of\n"
-        "print(sorted(grid_of(ds).coordinates())[:1])\n"
-    )
-    for first in ("import xdeepr\n", ""):
-        done = subprocess.run(
-            [sys.executable, "-c", first + code], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr

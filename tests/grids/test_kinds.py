@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from tests.conftest import TINY
 from tests.example_grids import latlon, projected
 from xdeepr import cf
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids import grid_of, relate
+from xdeepr.grids import KINDS, grid_of, relate
 
 pyproj = pytest.importorskip("pyproj")
 
@@ -153,7 +155,7 @@ class TestMappingAgainstPositions:
 
     def test_agreement(self) -> None:
         grid = grid_of(self.ds())
-        assert grid.places is None
+        assert grid.centres is None
         np.testing.assert_allclose(grid.coordinates()["latitude"], self.ds().lat, atol=1e-9)
 
     def test_the_file_is_believed_where_they_differ_a_little(self) -> None:
@@ -234,6 +236,7 @@ class TestFillValues:
         with pytest.raises(xdeepr.errors.MissingValuesError, match=r"'t' has 1 missing"):
             xdeepr.downscale(hole, "nearest", factor=2).compute()
 
+    @settings(deadline=None)
     @given(value=st.floats(-(2.0**100), 2.0**100, width=32))
     def test_nothing_else_is(self, value: float) -> None:
         da = xr.DataArray(np.array([value, np.nan], "f4"), attrs={"units": "K"})
@@ -263,3 +266,55 @@ def test_coarsening_keeps_bounds_of_time_and_the_input(data_dir: Path) -> None:
     assert lr.time.attrs["bounds"] == "time_bnds"
     assert lr.rlat.attrs["bounds"] == "rlat_bnds"
     xr.testing.assert_identical(ds, before)
+
+
+PACKAGE = Path(xdeepr.__file__).parent
+
+
+def asked_kinds(tree: ast.AST) -> Iterator[int]:
+    """Lines that ask which kind a grid is: by its name, or by comparing two kinds."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in tuple(KINDS):
+            yield node.lineno
+        elif isinstance(node, ast.Compare):
+            names = [n.attr for n in (node.left, *node.comparators) if isinstance(n, ast.Attribute)]
+            if names.count("kind") > 1 or "grid_kind" in names:
+                yield node.lineno
+
+
+@pytest.mark.parametrize("wing", sorted(p.name for p in PACKAGE.iterdir() if p.name != "grids"))
+def test_only_grids_know_the_kinds_of_grids(wing: str) -> None:
+    """A new kind is a class in grids/kinds.py, and nothing else has to learn of it."""
+    found = []
+    for path in sorted({PACKAGE / wing, *(PACKAGE / wing).rglob("*.py")}):
+        if path.suffix == ".py":
+            lines = asked_kinds(ast.parse(path.read_text()))
+            found += [f"{path.relative_to(PACKAGE)}:{line}" for line in lines]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if grid.kind == 'latlon': pass",
+        "ok = grid.kind not in ('rotated', 'projected')",
+        "if lr.kind != hr.kind: pass",
+        "unit = {'curvilinear': 'km'}.get(kind)",
+        "if grid.kind != card.grid_kind: pass",
+        "match grid.kind:\n    case 'latlon': pass",
+    ],
+)
+def test_the_detector_sees_questions_for_a_kind(code: str) -> None:
+    assert list(asked_kinds(ast.parse(code))) != []
+
+
+def test_and_nothing_else() -> None:
+    code = "if card.kind == 'latent': pass\nf(grid_kind=grid.kind)\nx.dtype.kind in 'iu'\ny = 'lat'"
+    assert list(asked_kinds(ast.parse(code))) == []
+
+
+def test_a_kind_has_all_that_is_asked_of_it() -> None:
+    for name, kind in KINDS.items():
+        assert kind.kind == name
+        for attribute in ("unit", "map_labels", "attrs", "circle", "size_tolerance", "cure"):
+            assert hasattr(kind, attribute), (name, attribute)

@@ -11,7 +11,7 @@ from tests.conftest import TINY
 from tests.grids.test_curvilinear import field, turned
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids import grid_of, relate
-from xdeepr.grids.curvilinear import EARTH_RADIUS
+from xdeepr.grids.sphere import EARTH_RADIUS
 
 
 def plane(latitude: np.ndarray, longitude: np.ndarray) -> xr.Dataset:

@@ -15,7 +15,6 @@ from tests.conftest import TINY
 from tests.example_grids import EUR11, latlon, open_real
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids import grid_of, gridded
-from xdeepr.grids.geographic import geographic_coordinates
 from xdeepr.grids.resampling import EDGE
 from xdeepr.inputs.covariates import covariates_on, statics_on, varying_on
 from xdeepr.inputs.quantities import Quantity
@@ -51,7 +50,7 @@ def other(request: pytest.FixtureRequest, data_dir: Path, mogreps_hr: xr.Dataset
 def test_latitudes_and_longitudes_serve_all_kinds_of_grids(other: xr.Dataset) -> None:
     grid = grid_of(other)
     found = covariates_on(grid, gridded(globe(0.5)), METRES)[0]
-    latitude, _ = geographic_coordinates(grid)
+    latitude, _ = grid.positions()
     assert found.shape == grid.shape
     np.testing.assert_allclose(found, 2 * latitude, atol=1e-3)
 
@@ -75,7 +74,7 @@ def test_varying_covariates_too(mogreps_hr: xr.Dataset) -> None:
     time = mogreps_hr.time[:3]
     z = globe(0.5, lat=100).expand_dims(time=time).to_dataset()
     found = varying_on(grid, gridded(z + np.arange(3)[:, None, None]), METRES, time)
-    latitude, _ = geographic_coordinates(grid)
+    latitude, _ = grid.positions()
     for number, field in enumerate(np.asarray(found)[:, 0]):
         np.testing.assert_allclose(field, 2 * latitude + number, atol=1e-3)
 
@@ -107,7 +106,7 @@ def test_what_does_not_cover_or_fit_is_refused(mogreps_hr: xr.Dataset, italy_hr:
         covariates_on(
             grid_of(italy_hr), gridded(mogreps_hr.isel(time=0)), [Quantity("wind_speed", "m s-1")]
         )
-    with pytest.raises(OptionError, match=r"method='cubic': choose of bilinear, conservative"):
+    with pytest.raises(OptionError, match=r"method='cubic' is not one of bilinear, conservative"):
         xdeepr.nest(globe(0.5), italy_hr, method="cubic")  # type: ignore[arg-type]
 
 

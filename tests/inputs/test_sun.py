@@ -13,10 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ellipe
 
-from tests.example_grids import EUR11, latlon, open_real, projected
-from xdeepr.errors import GridError, OptionError
-from xdeepr.grids import geographic, grid_of
-from xdeepr.grids.geographic import geographic_coordinates
+from xdeepr.errors import OptionError
 from xdeepr.inputs import sun as solar
 from xdeepr.inputs.sun import (
     cos_solar_zenith,
@@ -347,66 +344,3 @@ def test_what_is_no_time_is_refused():
 def test_latitude_and_longitude_must_match():
     with pytest.raises(OptionError, match="each cell"):
         cos_solar_zenith(hours("2000-01-01"), np.zeros(3), np.zeros(4))
-
-
-# --- coordinates of grids ------------------------------------------------------------------------
-
-
-def test_coordinates_of_a_latlon_grid_are_its_own():
-    field = latlon(np.array([46.0, 45.0, 44.0]), np.array([358.0, 359.0, 0.0, 1.0]))
-    latitude, longitude = geographic_coordinates(grid_of(field))
-    np.testing.assert_allclose(latitude[:, 0], [44, 45, 46])
-    np.testing.assert_allclose(longitude[0] % 360, [358, 359, 0, 1])
-    assert latitude.shape == longitude.shape == (3, 4)
-
-
-@pytest.mark.parametrize(("units", "scale"), [("m", 1.0), ("km", 1e-3)])
-@pytest.mark.parametrize("flips", [{}, {"y": slice(None, None, -1)}, {"x": slice(None, None, -1)}])
-def test_coordinates_of_a_projected_grid(units, scale, flips):
-    grid = grid_of(projected(units, scale).isel(flips))
-    latitude, longitude = geographic_coordinates(grid)
-    assert latitude.shape == (6, 8)
-    assert (latitude[0, 0], longitude[0, 0]) == pytest.approx((54.9, -2.5))
-    assert (np.diff(latitude, axis=0) > 0).all()
-    assert (np.diff(longitude, axis=1) > 0).all()
-
-
-def test_coordinates_of_a_rotated_grid_are_those_of_the_file(data_dir):
-    ds = open_real(data_dir, EUR11)
-    latitude, longitude = geographic_coordinates(grid_of(ds[["tas", "rotated_pole"]]))
-    np.testing.assert_allclose(latitude, ds.lat, atol=1e-3)
-    np.testing.assert_allclose((longitude - ds.lon + 180) % 360 - 180, 0, atol=1e-3)
-
-
-def test_projected_grid_without_mapping_is_refused():
-    ds = projected()
-    del ds.t.attrs["grid_mapping"]
-    with pytest.raises(GridError, match="grid_mapping"):
-        geographic_coordinates(grid_of(ds))
-
-
-def test_unknown_units_are_refused():
-    with pytest.raises(GridError, match=r"'furlong'.*kilometres"):
-        geographic_coordinates(grid_of(projected("furlong")))
-
-
-def test_missing_pyproj_is_named(monkeypatch):
-    monkeypatch.setattr("xdeepr.grids.projection.load_pyproj", lambda: None)
-    monkeypatch.setattr(geographic, "load_pyproj", lambda: None)
-    with pytest.raises(GridError, match=r"xdeepr\[geo\]"):
-        geographic_coordinates(grid_of(projected()))
-
-
-def test_mapping_that_is_not_understood_is_refused():
-    ds = projected()
-    ds.crs.attrs["grid_mapping_name"] = "scribble"
-    with (
-        pytest.warns(UserWarning, match="not understood"),
-        pytest.raises(GridError, match="correct its attributes"),
-    ):
-        geographic_coordinates(grid_of(ds))
-
-
-def test_cells_off_the_earth_are_refused():
-    with pytest.raises(GridError, match="on the earth"):
-        geographic_coordinates(grid_of(projected(scale=3000.0)))

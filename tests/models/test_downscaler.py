@@ -124,15 +124,13 @@ def test_denoiser_limits(small_model):
         )
 
 
-@pytest.mark.parametrize(
-    "words", ["t2m [K] at 1° × 1°", "0.25° × 0.25°", "×4", "z, lsm", "5 steps"]
-)
+@pytest.mark.parametrize("words", ["t2m [K] at 1 × 1°", "0.25 × 0.25°", "×4", "z, lsm", "5 steps"])
 def test_repr(words, small_model):
     assert words in repr(small_model)
 
 
 def test_repr_on_a_projected_grid(wind_model):
-    assert "wind_speed [m s-1] at 8000 m × 8000 m" in repr(wind_model)
+    assert "wind_speed [m s-1] at 8000 × 8000 (units of the coordinates)" in repr(wind_model)
     assert "covariates: none" in repr(wind_model)
 
 

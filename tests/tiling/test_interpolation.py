@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import xdeepr
 from xdeepr.tiling.interpolation import METHODS, interpolate, lr_window
 from xdeepr.tiling.plan import Span
 
@@ -86,3 +90,20 @@ def test_published_baselines(method, rmse, data_dir):
     cells = torch.from_numpy(hr.reshape(-1, 1, 10, 4, 12, 4).mean((3, 5)))
     error = interpolate(cells, 4, method=method)[:, 0].numpy() - hr
     assert np.sqrt((error**2).mean()) == pytest.approx(rmse, abs=1e-4)
+
+
+def tables(tree):
+    """Lines on which the names of the interpolations are listed."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            names = {e.value for e in node.elts if isinstance(e, ast.Constant)}
+            if set(METHODS) <= names:
+                yield node.lineno
+
+
+def test_the_names_stand_in_one_table():
+    """All that offers an interpolation by name reads METHODS; DeepR's words are its own."""
+    package = Path(xdeepr.__file__).parent
+    paths = [p for p in package.rglob("*.py") if "deepr_compat" not in p.parts]
+    found = {str(p.relative_to(package)) for p in paths if any(tables(ast.parse(p.read_text())))}
+    assert found == {"tiling/interpolation.py"}

@@ -44,7 +44,7 @@ def test_the_card_tells_what_was_done(small_model, italy_hr):
     assert card.training["months"] == [5]
     assert "torch" in card.versions
     text = repr(small_model)
-    for word in ("t2m [K]", "1° × 1°", "0.25° × 0.25°", "z, lsm", "2022-05-01", "hour"):
+    for word in ("t2m [K]", "1 × 1°", "0.25 × 0.25°", "z, lsm", "2022-05-01", "hour"):
         assert word in text
 
 

@@ -142,14 +142,12 @@ def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[d
     lr_grid : Grid
         The LR grid. It may hold some columns twice, at both ends.
     """
-    size, around = lr.shape[-1], round(360 / lr_grid.x.step)
     width = max(_WRAP, geometry.context + 1) - (-geometry.overhang // geometry.factor)
-    west = np.arange(-width, 0) % around
-    east = np.arange(size, size + width) % around
+    west, east = lr_grid.x.beyond_the_seam(width)
     lr = da.concatenate([lr[..., west], lr, lr[..., east]], axis=-1)
     lr = lr.rechunk({lr.ndim - 1: -1})  # at once, not again for every block and time
     margin = (geometry.margin[0], geometry.margin[1] + width * geometry.factor)
-    shape = (geometry.lr_shape[0], size + 2 * width)
+    shape = (geometry.lr_shape[0], lr.shape[-1])
     return lr, replace(geometry, margin=margin, lr_shape=shape)
 
 

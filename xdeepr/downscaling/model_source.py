@@ -14,16 +14,13 @@ from xdeepr import cf
 from xdeepr.checks import warn, whole_number
 from xdeepr.downscaling.graph import Source
 from xdeepr.errors import GridError, OptionError, VariableError
-from xdeepr.grids import Grid, Margin, gridded, relate
+from xdeepr.grids import KINDS, Grid, Margin, gridded, relate
 from xdeepr.inputs.quantities import Quantity, describe
 from xdeepr.models.card import Card
 from xdeepr.models.checkpoint import load_card
 from xdeepr.models.find import locate
 from xdeepr.models.stored_arrays import CARD, load_coordinates
 from xdeepr.tiling.interpolation import METHODS
-
-_SAME_SIZE = {"curvilinear": 0.25}
-"""By how much cells may differ in size from those of the training; curvilinear ones vary."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +209,7 @@ def interpolation(
     if like is not None:
         wanted = gridded(like).grid
         factor, margin = relate(source.grid, wanted)
-        known = wanted.known()
+        known = wanted.values()
     whole_number("factor", factor, least=2, most=8)
     if not source.fields:
         raise VariableError(
@@ -250,13 +247,13 @@ def check_suits(card: Card, lr_grid: Grid) -> None:
     GridError
         If they differ in kind or in the size of their cells.
     """
-    if lr_grid.kind != card.grid_kind:
+    if not isinstance(lr_grid, KINDS[card.grid_kind]):
         raise GridError(
             f"the model {card.name!r} was trained on a {card.grid_kind} grid, the data is on a"
             f" {lr_grid.kind} grid: regrid the data, or train a model for its grid."
         )
-    for axis, trained in zip((lr_grid.y, lr_grid.x), card.resolution, strict=True):
-        if abs(axis.step / trained - 1) > _SAME_SIZE.get(lr_grid.kind, 0.02):
+    for axis, trained in zip(lr_grid.axes, card.resolution, strict=True):
+        if abs(axis.step / trained - 1) > lr_grid.size_tolerance:
             raise GridError(
                 f"the model {card.name!r} was trained on LR cells of {trained:g} along"
                 f" {axis.name!r}, the data has cells of {axis.step:g}: regrid the data to"

@@ -9,8 +9,7 @@ import numpy as np
 from xdeepr import cf
 from xdeepr.downscaling.model_source import Model
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids import Grid
-from xdeepr.grids.curvilinear import Places
+from xdeepr.grids import Grid, locate
 from xdeepr.models.card import Card
 from xdeepr.sampling.samplers import SamplingOptions
 from xdeepr.tiling.geometry import Geometry
@@ -169,36 +168,13 @@ def place_of(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, i
     GridError
         If it is not a part of that domain.
     """
-    first = []
-    if hr_grid.kind == "curvilinear":
-        return _curvilinear_place(model, hr_grid)
-    for axis, known in zip((hr_grid.y, hr_grid.x), model.known, strict=True):
-        offset = (axis.centres[0] - known[0]) / axis.step
-        if hr_grid.kind != "projected" and axis is hr_grid.x:
-            around = 360 / axis.step
-            offset = (offset + 0.5) % around - 0.5
-        place = round(offset)
-        inside = place >= 0 and place + axis.size <= known.size
-        if abs(offset - place) > 0.1 or place % model.factor or not inside:
-            raise GridError(
-                f"the model {model.name!r} is normalized cell by cell and serves only on its"
-                f" training domain: {axis.name!r} runs from {known[0]:g} to {known[-1]:g} there,"
-                f" here from {axis.centres[0]:g} to {axis.centres[-1]:g}. Select a part of that"
-                " domain, or fit with normalization='domain-wise'."
-            )
-        first.append(place)
-    y, x = first
-    return (y // model.factor, x // model.factor), (y, x)
-
-
-def _curvilinear_place(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return where this domain begins on a curvilinear one of the training."""
-    assert hr_grid.places is not None  # curvilinear grids have them
-    found = Places.of(*model.known).locate(hr_grid.places)
-    if found is None or any(place % model.factor for place in found):
+    training = hr_grid.with_values(model.known)
+    at = locate(hr_grid, training)
+    y, x = at.first
+    if at.part() is None or y % model.factor or x % model.factor:
         raise GridError(
             f"the model {model.name!r} is normalized cell by cell and serves only on its training"
-            " domain, whose cells are not those of the data. Select a part of that domain, or fit"
-            " with normalization='domain-wise'."
+            f" domain: that covers {training.extent()}, the data {hr_grid.extent()}. Select a part"
+            " of that domain, or fit with normalization='domain-wise'."
         )
-    return (found[0] // model.factor, found[1] // model.factor), found
+    return (y // model.factor, x // model.factor), (y, x)

@@ -1,18 +1,23 @@
 """Where cells lie: axes, kinds of grids, nesting, and the verbs coarsen and nest."""
 
-from xdeepr.grids.axis import GridAxis, Kind, Margin
-from xdeepr.grids.grid import Grid, as_user_order, ascending, grid_of
+from xdeepr.grids.axis import GridAxis, Margin
+from xdeepr.grids.grid import Grid
 from xdeepr.grids.gridded import gridded
+from xdeepr.grids.kinds import KINDS, locate
+from xdeepr.grids.location import Location
 from xdeepr.grids.nesting import relate
+from xdeepr.grids.reading import as_user_order, ascending, grid_of
 
 __all__ = [
+    "KINDS",
     "Grid",
     "GridAxis",
-    "Kind",
+    "Location",
     "Margin",
     "as_user_order",
     "ascending",
     "grid_of",
     "gridded",
+    "locate",
     "relate",
 ]

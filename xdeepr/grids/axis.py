@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from xdeepr.errors import AxisError, GridError
-
-Kind = Literal["latlon", "projected", "rotated", "curvilinear"]
+from xdeepr.errors import AxisError
+from xdeepr.grids.spacing import along, denoised, fine_positions
 
 Margin = tuple[int, int, int, int]
 """HR cells on the low-y, high-y, low-x and high-x side."""
 
-SPACING_TOLERANCE = 2e-2
-"""Deviation from even spacing, in cells, that rounded coordinates may have."""
-
-STRETCH_TOLERANCE = 3e-2
-"""Relative deviation of any spacing from the mean one, as on Gaussian grids."""
-
-NESTING_TOLERANCE = 2e-2
-"""Deviation from nesting, in HR cells."""
-
-DEFAULT_ATTRS: dict[tuple[str, str], dict[str, str]] = {
-    ("latlon", "y"): {"standard_name": "latitude", "units": "degrees_north"},
-    ("latlon", "x"): {"standard_name": "longitude", "units": "degrees_east"},
-    ("rotated", "y"): {"standard_name": "grid_latitude", "units": "degrees"},
-    ("rotated", "x"): {"standard_name": "grid_longitude", "units": "degrees"},
-    ("projected", "y"): {"standard_name": "projection_y_coordinate", "units": "m"},
-    ("projected", "x"): {"standard_name": "projection_x_coordinate", "units": "m"},
-}
+SNAP_TOLERANCE = 2e-2
+"""Distance, in cells, up to which coordinate values of other data are taken for one's own."""
 
 KEPT_ATTRS = ("standard_name", "long_name", "units", "axis")
 
@@ -63,6 +46,8 @@ class GridAxis:
         it is handed on to the bit, because xarray aligns coordinates by equality.
     dtype : numpy.dtype
         Type of the coordinate.
+    circle : float, optional
+        Degrees after which longitudes start again. None: the coordinate does not.
     """
 
     name: str
@@ -72,6 +57,7 @@ class GridAxis:
     turn: float | None = None
     values: np.ndarray | None = None
     dtype: np.dtype = field(default_factory=lambda: np.dtype("float64"))
+    circle: float | None = None
 
     @property
     def size(self) -> int:
@@ -82,6 +68,17 @@ class GridAxis:
     def step(self) -> float:
         """Size of a cell, on average."""
         return float(self.centres[-1] - self.centres[0]) / (self.size - 1)
+
+    @property
+    def around(self) -> int | None:
+        """Number of cells in 360 degrees, if it is whole but for rounded coordinates."""
+        around = 360 / self.step
+        return round(around) if abs(around - round(around)) < 0.05 else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the cells go all the way round the circle."""
+        return self.circle is not None and self.size * self.step > self.circle - 0.5 * self.step
 
     @cached_property
     def even(self) -> bool:
@@ -94,7 +91,7 @@ class GridAxis:
         """Edges of the cells, one more than there are cells."""
         if self.even:
             return self.centres[0] + self.step * (np.arange(self.size + 1) - 0.5)
-        return _at(self.centres, np.arange(self.size + 1) - 0.5)
+        return along(self.centres, 0, np.arange(self.size + 1) - 0.5)
 
     def refine(self, factor: int) -> GridAxis:
         """Return the axis with each cell split into `factor` cells."""
@@ -103,7 +100,7 @@ class GridAxis:
             start = self.edges[0] + step / 2
             centres = start + step * np.arange(self.size * factor)
         else:
-            centres = _at(self.centres, fine_positions(self.size, factor))
+            centres = along(self.centres, 0, fine_positions(self.size, factor))
         return replace(self, centres=centres, values=None)
 
     def merge(self, factor: int) -> GridAxis:
@@ -116,25 +113,86 @@ class GridAxis:
         values = None if self.values is None else self.values[kept]
         return replace(self, centres=self.centres[kept], values=values)
 
-    def snap(self, known: np.ndarray) -> GridAxis:
-        """Return the axis with coordinate values taken from `known`, if all cells are there.
+    def with_values(self, values: np.ndarray) -> GridAxis:
+        """Return the axis of cells with these coordinate values, ascending but for a seam."""
+        centres = np.asarray(values, dtype=np.float64)
+        centres = centres if self.circle is None else np.unwrap(centres, period=self.circle)
+        return replace(self, centres=centres, turn=None, values=values, dtype=values.dtype)
+
+    def snap(self, values: np.ndarray) -> GridAxis:
+        """Return the axis with its values taken from those of another, if all cells are there."""
+        if values.size < 2:
+            return self
+        number, _ = self.with_values(values).locate(self)
+        if number.min() < 0 or number.max() >= values.size:
+            return self
+        own = values[number]
+        same = np.abs(own - self.centres) < SNAP_TOLERANCE * self.step
+        return replace(self, values=own, dtype=values.dtype) if same.all() else self
+
+    def locate(self, cells: GridAxis) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the cells of another axis lie on this one; longitudes count modulo 360.
 
         Parameters
         ----------
-        known : numpy.ndarray
-            Coordinate values of another axis in ascending order, such as that of the training
-            data.
+        cells : GridAxis
+            Cells of the same kind of grid.
+
+        Returns
+        -------
+        number : numpy.ndarray
+            For each of the cells that of the nearest cell here. Beyond the ends of the axis it
+            goes on, so it may be negative.
+        off : numpy.ndarray
+            Distance from the centre of that cell, in sizes of the other axis' cells.
         """
-        nearest = np.searchsorted(known, self.centres - self.step / 2)
-        if nearest[-1] >= known.size:
-            return self
-        values = known[nearest]
-        same = np.abs(values - self.centres) < NESTING_TOLERANCE * self.step
-        return replace(self, values=values, dtype=known.dtype) if same.all() else self
+        turned = self._turns(cells)
+        wanted = cells.centres - turned
+        low = np.searchsorted(self.centres, wanted, side="right") - 1
+        low = np.clip(low, 0, self.size - 2)
+        step = self.centres[low + 1] - self.centres[low]
+        number = np.rint(low + (wanted - self.centres[low]) / step).astype(int)
+        off = np.abs(wanted - along(self.centres, 0, number))
+        # a part of a domain is evened out to another line than the whole: values that are the
+        # same in both files are those of the same cell
+        inside = (number >= 0) & (number < self.size)
+        own = self._unwrapped()[np.clip(number, 0, self.size - 1)]
+        stated = np.abs(cells._unwrapped() - turned - own)
+        return number, np.where(inside, np.minimum(off, stated), off) / cells.step
+
+    def beyond_the_seam(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the cells that go on, round the circle, beyond both ends.
+
+        There are `width` of them on each side. A closed axis may hold some cells twice.
+        """
+        assert self.circle is not None
+        around = round(self.circle / self.step)
+        return np.arange(-width, 0) % around, np.arange(self.size, self.size + width) % around
+
+    def _turns(self, cells: GridAxis) -> np.ndarray | float:
+        """Return the degrees by which longitudes of other cells are ahead of those here."""
+        if self.circle is None:
+            return 0.0
+        if self.closed:  # each of the cells lies somewhere
+            west, tolerance = self.edges[0], 1e-6 * self.step
+            return self.circle * np.floor((cells.centres - west + tolerance) / self.circle)
+        return self.circle * round((cells.edges.mean() - self.edges.mean()) / self.circle)
+
+    def _unwrapped(self) -> np.ndarray:
+        """Return the values of the file without their seam; where they are not known, centres."""
+        values = np.asarray(self.known(), dtype=np.float64)
+        if self.circle is None:
+            return values
+        return values + self.circle * np.round((self.centres - values) / self.circle)
 
     def known(self) -> np.ndarray:
         """Return coordinate values in ascending order, those of the file where they are known."""
         return self.centres if self.values is None else self.values
+
+    def bounds(self, edges: np.ndarray) -> np.ndarray:
+        """Return bounds (cell, 2) in the user's order and convention from ascending edges."""
+        pairs = self.in_user_order(np.stack([edges[:-1], edges[1:]], axis=1))
+        return pairs[:, ::-1] if self.descending else pairs
 
     def coordinate(self) -> np.ndarray:
         """Return the coordinate in the user's order, convention and type."""
@@ -154,36 +212,24 @@ class GridAxis:
         return values + (shift if values.ndim == 1 else shift[:, None])
 
 
-def fine_positions(size: int, factor: int) -> np.ndarray:
-    """Return where the centres of the parts of cells lie, counted in cells from the first centre.
-
-    Parameters
-    ----------
-    size : int
-        Number of cells.
-    factor : int
-        Parts of a cell.
-    """
-    return (np.arange(size * factor) + 0.5) / factor - 0.5
-
-
-def _at(centres: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Interpolate linearly in cells; beyond the ends with the last spacing."""
-    low = np.clip(np.floor(positions).astype(int), 0, centres.size - 2)
-    return centres[low] + (positions - low) * (centres[low + 1] - centres[low])
-
-
-def axis_of(coord: xr.DataArray, kind: Kind, which: Literal["y", "x"]) -> GridAxis:
+def axis_of(
+    coord: xr.DataArray,
+    which: Literal["y", "x"],
+    attrs: Mapping[str, str],
+    circle: float | None = None,
+) -> GridAxis:
     """Return one axis, ascending, with longitudes unwrapped.
 
     Parameters
     ----------
     coord : xarray.DataArray
         1-D, in any order and longitude convention.
-    kind : {"latlon", "projected", "rotated"}
-        What it measures.
     which : {"y", "x"}
         Which axis it is.
+    attrs : mapping
+        Attributes that it gets where the data state none.
+    circle : float, optional
+        Degrees after which its values start again.
 
     Raises
     ------
@@ -205,74 +251,22 @@ def axis_of(coord: xr.DataArray, kind: Kind, which: Literal["y", "x"]) -> GridAx
             f" must have none; correct it with ds.assign_coords({name}=...)."
         )
     turn = None
-    if kind != "projected" and which == "x":
-        unwrapped = np.unwrap(values, period=360)
+    if circle is not None:
+        unwrapped = np.unwrap(values, period=circle)
         if not np.array_equal(unwrapped, values):
             turn = 0.0 if values.min() >= 0 else -180.0
         values = unwrapped
     descending = bool(values[0] > values[-1])
-    centres = _centres(values[::-1] if descending else values, name)
-    attrs = {**DEFAULT_ATTRS[kind, which], "axis": which.upper()}
-    attrs |= {k: coord.attrs[k] for k in KEPT_ATTRS if k in coord.attrs}
+    centres = denoised(values[::-1] if descending else values, name)
+    own_attrs = {k: coord.attrs[k] for k in KEPT_ATTRS if k in coord.attrs}
     own = coord.values if np.issubdtype(coord.dtype, np.floating) else coord.values.astype(float)
     own = own[::-1] if descending else own
-    return GridAxis(name, centres, descending, attrs, turn, own, own.dtype)
+    attrs = {**attrs, "axis": which.upper(), **own_attrs}
+    return GridAxis(name, centres, descending, attrs, turn, own, own.dtype, circle)
 
 
-def is_descending(coord: xr.DataArray, *, turns: bool) -> bool:
-    """Whether a coordinate runs from high to low; longitudes may start again inside (`turns`)."""
+def is_descending(coord: xr.DataArray, circle: float | None) -> bool:
+    """Whether a coordinate runs from high to low; after `circle` degrees it may start again."""
     values = np.asarray(coord.values, dtype=np.float64)
-    values = np.unwrap(values, period=360) if turns else values
+    values = values if circle is None else np.unwrap(values, period=circle)
     return bool(values[0] > values[-1])
-
-
-def _centres(values: np.ndarray, name: str) -> np.ndarray:
-    """Return ascending centres without the noise of rounding.
-
-    What rounding explains is made even. What it does not explain is kept where the spacing varies
-    by little, as that of Gaussian latitudes does near the poles.
-    """
-    step = _step(values)
-    even = values[0] + step * np.arange(values.size)
-    off = np.abs(values - even)
-    worst = int(np.argmax(off))
-    steps = np.diff(values)
-    smooth = step > 0 and bool((np.abs(steps / step - 1) <= STRETCH_TOLERANCE).all())
-    if smooth and off[worst] > _rounding(values, step):
-        return values
-    if not step > 0 or off[worst] > SPACING_TOLERANCE * step:
-        ends = f"{values[0]:.6g}, {values[-1]:.6g}, {values.size}"
-        raise GridError(
-            f"{name!r} is not evenly spaced (near {values[worst]:g}): interpolate to an evenly"
-            f" spaced axis first, for example ds.interp({name}=np.linspace({ends})), or select the"
-            " part that is evenly spaced."
-        )
-    return even
-
-
-def _rounding(values: np.ndarray, step: float) -> float:
-    """Return how far a coordinate may be off by being written with few digits."""
-    single = float(np.spacing(np.float32(np.abs(values).max())))
-    tolerance = 1e-9 * float(np.abs(values).max()) + 1e-12
-    if np.array_equal(values, values.astype(np.float32)):
-        tolerance = single
-    digits = next(
-        (n for n in range(9) if np.abs(values - values.round(n)).max() <= tolerance), None
-    )
-    decimal = 0.0 if digits is None else 10.0**-digits
-    return max(1e-3 * step, 2 * tolerance, decimal)
-
-
-def _step(centres: np.ndarray) -> float:
-    """Return the step of a coordinate.
-
-    Single precision knows it poorly: from two cells at 350 degrees a step of 0.1 comes out wrong
-    by 3e-4, which is a whole cell when `Grid.origin` counts from 0. So of all the steps that fit,
-    one that is a simple fraction is taken.
-    """
-    step = float(centres[-1] - centres[0]) / (centres.size - 1)
-    rounding = float(np.spacing(np.float32(np.abs(centres).max()))) / (centres.size - 1)
-    if not step > rounding or not np.array_equal(centres, centres.astype(np.float32)):
-        return step
-    fractions = (Fraction(step).limit_denominator(10**digits) for digits in range(9))
-    return next((float(f) for f in fractions if abs(f - step) <= rounding), step)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import xarray as xr
 
 from xdeepr import cf
-from xdeepr.grids.grid import Grid, grid_of
+from xdeepr.grids.grid import Grid
+from xdeepr.grids.reading import grid_of
 
 
 def gridded(obj: xr.Dataset | xr.DataArray, *, name: str = "field") -> cf.Gridded[Grid]:

@@ -9,13 +9,17 @@ loads it after ecCodes.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from xdeepr.checks import warn
+
+METRES = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "km": 1000.0}
+"""Unit of map coordinates that is understood -> its length in m."""
 
 
 def load_pyproj() -> ModuleType | None:
@@ -27,10 +31,9 @@ def load_pyproj() -> ModuleType | None:
         With a warning if ecCodes was loaded first.
     """
     if "pyproj" not in sys.modules and "eckitlib" in sys.modules:  # ecCodes from its wheel
-        warnings.warn(
+        warn(
             "2-D latitude and longitude of projected grids are left out: ecCodes was loaded before"
-            " pyproj, and the two crash in this order. Import xdeepr before opening files.",
-            stacklevel=2,
+            " pyproj, and the two crash in this order. Import xdeepr before opening files."
         )
         return None
     try:
@@ -65,12 +68,33 @@ def geographic(
         base = crs.source_crs if crs.is_geographic and crs.is_derived else crs.geodetic_crs
         transformer = pyproj.Transformer.from_crs(crs, base, always_xy=True)
     except (pyproj.exceptions.ProjError, KeyError, TypeError, ValueError) as error:
-        warnings.warn(
+        warn(
             f"grid mapping {name!r} is not understood ({error!r}), so the 2-D latitude and"
-            " longitude are left out: correct its attributes.",
-            UserWarning,
-            stacklevel=4,
+            " longitude are left out: correct its attributes."
         )
         return None
     longitude, latitude = transformer.transform(x, y)
     return latitude, longitude
+
+
+def why_not_geographic(name: str, strange_unit: str | None) -> str:
+    """Return why :func:`geographic` has no answer, and what to do.
+
+    Parameters
+    ----------
+    name : str
+        The grid mapping variable.
+    strange_unit : str, optional
+        The unit of the map coordinates, if it is none of :data:`METRES`.
+    """
+    if load_pyproj() is None:
+        return (
+            "pyproj is not there: install it (pip install 'xdeepr[geo]'), and import xdeepr before"
+            " files are opened."
+        )
+    if strange_unit is not None:
+        return (
+            f"the coordinates have the units {strange_unit!r}: convert them to metres ('m') or"
+            " kilometres ('km')."
+        )
+    return f"the grid mapping {name!r} is not understood (see the warning): correct its attributes."

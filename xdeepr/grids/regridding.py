@@ -12,16 +12,14 @@ from xdeepr import cf
 from xdeepr.checks import whole_number
 from xdeepr.errors import GridError
 from xdeepr.grids.axis import GridAxis
-from xdeepr.grids.grid import Grid, as_user_order
+from xdeepr.grids.grid import Grid
 from xdeepr.grids.gridded import gridded
+from xdeepr.grids.reading import as_user_order
 from xdeepr.grids.resampling import Method, regrid
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
 
 _DONE = {"bilinear": "interpolated to", "conservative": "averaged over"}
-
-_KM_PER_DEGREE = 111.195
-"""Along a meridian of a sphere of 6371 km."""
 
 
 def nest(
@@ -98,12 +96,12 @@ def nest(
 
 def _check_kinds(source: Grid, fine: Grid) -> None:
     """Refuse grids between which nothing can be interpolated here."""
-    if source.kind == "curvilinear":
+    if not source.rectilinear:
         raise GridError(
-            "the coarse grid is curvilinear: regrid it to latitudes and longitudes first, for"
+            f"the coarse grid is {source.kind}: regrid it to latitudes and longitudes first, for"
             " example with xesmf."
         )
-    if source.kind not in (fine.kind, "latlon"):
+    if not (source.same_kind(fine) or source.geographic):
         raise GridError(
             f"the coarse grid is {source.kind}, the fine grid {fine.kind}: regrid one of them to"
             " the other's kind first, for example with xesmf."
@@ -112,9 +110,8 @@ def _check_kinds(source: Grid, fine: Grid) -> None:
 
 def _factor(source: Grid, fine: Grid) -> int:
     """Return the whole number nearest to the ratio of the resolutions."""
-    ratio = _kilometres(source) / _kilometres(fine)
-    if source.kind == fine.kind:
-        ratio = source.y.step / fine.y.step
+    same = source.same_kind(fine)
+    ratio = source.ratios(fine)[0] if same else source.cell_km() / fine.cell_km()
     if not 1.5 <= ratio < 8.5:
         raise GridError(
             f"a cell of the coarse grid holds {ratio:.3g} cells of the fine grid along"
@@ -124,31 +121,22 @@ def _factor(source: Grid, fine: Grid) -> int:
     return max(2, round(ratio))
 
 
-def _kilometres(grid: Grid) -> float:
-    """Return the size of a cell along y in km."""
-    if grid.kind in ("latlon", "rotated"):
-        return grid.y.step * _KM_PER_DEGREE
-    return grid.y.step * (1.0 if str(grid.y.attrs.get("units")) == "km" else 1e-3)
-
-
 def _coarse(source: Grid, fine: Grid, factor: int) -> Grid:
     """Return the grid of blocks of fine cells, as far as the coarse data reach."""
-    if fine.kind == "curvilinear":  # beyond the fine cells nobody knows where others would lie
+    if not fine.rectilinear:  # beyond the fine cells nobody knows where others would lie
         return fine.merge(factor)
-    same = source.kind == fine.kind
-    y = _blocks(fine.y, factor, source.y if same else None)
-    x = _blocks(fine.x, factor, source.x if same else None, periodic=fine.kind != "projected")
-    return replace(fine, y=y, x=x, places=None)
+    reach = source.axes if source.same_kind(fine) else (None, None)
+    y, x = (_blocks(axis, factor, r) for axis, r in zip(fine.axes, reach, strict=True))
+    return replace(fine, y=y, x=x, centres=None)
 
 
-def _blocks(
-    axis: GridAxis, factor: int, reach: GridAxis | None, *, periodic: bool = False
-) -> GridAxis:
+def _blocks(axis: GridAxis, factor: int, reach: GridAxis | None) -> GridAxis:
     """Return the axis of blocks of cells, with further blocks where there are coarse data."""
     cell = axis.step * factor
     low, size, high = 0, -(-axis.size // factor), 0
     if reach is not None:
-        shift = 360 * round((axis.edges.mean() - reach.edges.mean()) / 360) if periodic else 0
+        ahead = axis.edges.mean() - reach.edges.mean()
+        shift = axis.circle * round(ahead / axis.circle) if axis.circle else 0
         start, stop = axis.edges[0] - shift, axis.edges[0] - shift + size * cell
         # centres stay between the outermost coarse centres: nothing is extrapolated
         low = max(0, int((start + cell / 2 - reach.centres[0]) // cell))

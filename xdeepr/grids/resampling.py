@@ -9,11 +9,17 @@ import numpy as np
 import xarray as xr
 
 from xdeepr import cf
+from xdeepr.checks import one_of
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids.grid import Grid, ascending
+from xdeepr.grids.grid import Grid
+from xdeepr.grids.kinds import locate
+from xdeepr.grids.reading import ascending
 from xdeepr.tiling.plan import EDGE
 
 Method = Literal["bilinear", "conservative"]
+
+_AS_IT_IS = 1e-3
+"""Distance of two centres, in cells, up to which a value is taken and not interpolated."""
 
 
 def regrid(
@@ -56,22 +62,25 @@ def regrid(
     OptionError
         If the method is unknown, or xarray-regrid is not installed.
     """
-    if method not in get_args(Method):
-        raise OptionError(f"method={method!r}: choose of {', '.join(get_args(Method))}.")
-    if source.kind not in (grid.kind, "latlon"):
+    one_of("method", method, get_args(Method))
+    if not (source.same_kind(grid) or source.geographic):
         raise GridError(
             f"{role} {field.name!r} is on a {source.kind} grid, the HR grid is {grid.kind}:"
             f" regrid the {role} to the HR grid first."
         )
     ours = ascending(field, axes).reset_coords(drop=True)
-    if source.kind == grid.kind == "curvilinear":
-        out = _same_cells(ours, axes, source, grid)
+    part = locate(grid, source).part(_AS_IT_IS) if source.same_kind(grid) else None
+    if part is not None:
+        out = ours.isel({axes.y: part[0], axes.x: part[1]})
+    elif not source.rectilinear:
+        raise GridError(
+            f"{role} {field.name!r} does not have the cells of the {grid.kind} HR grid: regrid it"
+            " to them first (for example with xesmf), or give one that covers the HR domain."
+        )
     else:
         ours = ours.assign_coords({axes.y: source.y.centres, axes.x: source.x.centres})
-        if source.kind == grid.kind:
-            out = _along_axes(ours, axes, source, grid, role, method)
-        else:
-            out = _at_places(ours, axes, source, grid, role, method)
+        bring = _along_axes if source.same_kind(grid) else _at_positions
+        out = bring(ours, axes, source, grid, role, method)
     dims = {axes.y: grid.y.name, axes.x: grid.x.name}
     out = out.drop_vars([d for d in (*dims, *dims.values()) if d in out.coords])
     out = out.rename({a: b for a, b in dims.items() if a in out.dims and a != b})
@@ -83,7 +92,7 @@ def _along_axes(
 ) -> xr.DataArray:
     """Bring a field to another grid of its kind, axis by axis."""
     wanted: dict[str, Any] = {"y": grid.y.centres, "x": grid.x.centres}
-    if grid.kind == "latlon":
+    if grid.geographic:
         wanted["x"], field = around_the_globe(field, axes.x, source, wanted["x"])
     for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x)):
         low, high = axis.edges[0] - 0.01 * axis.step, axis.edges[-1] + 0.01 * axis.step
@@ -95,21 +104,15 @@ def _along_axes(
             )
         centres = field[dim].values
         wanted[key] = np.clip(wanted[key], centres[0], centres[-1])
-    same = {
-        dim: _run_of(wanted[key], field[dim].values, 1e-3 * axis.step)
-        for dim, key, axis in ((axes.y, "y", source.y), (axes.x, "x", source.x))
-    }
-    if None not in same.values():
-        return field.isel(same)
-    places = {axes.y: wanted["y"], axes.x: wanted["x"]}
+    points = {axes.y: wanted["y"], axes.x: wanted["x"]}
     if method == "conservative":
-        return _conservative(field, places, source.kind)
-    return _interpolated(
-        field, {dim: xr.DataArray(points, dims=dim) for dim, points in places.items()}
-    )
+        return _conservative(field, points, on_a_sphere=source.circle is not None)
+    return _interpolated(field, {dim: xr.DataArray(c, dims=dim) for dim, c in points.items()})
 
 
-def _conservative(field: xr.DataArray, places: Mapping[str, np.ndarray], kind: str) -> xr.DataArray:
+def _conservative(
+    field: xr.DataArray, points: Mapping[str, np.ndarray], *, on_a_sphere: bool
+) -> xr.DataArray:
     """Weigh the cells by the area that they share with the new ones."""
     try:
         import xarray_regrid  # noqa: F401
@@ -118,10 +121,10 @@ def _conservative(field: xr.DataArray, places: Mapping[str, np.ndarray], kind: s
             "method='conservative' needs xarray-regrid: pip install 'xdeepr[regrid]', or use"
             " method='bilinear'."
         ) from None
-    y, x = places
-    latitude = y if kind != "projected" else f"no latitude but {y}"
-    target = xr.Dataset(coords=dict(places))
-    chunks = {y: min(EDGE, places[y].size), x: min(EDGE, places[x].size)}
+    y, x = points
+    latitude = y if on_a_sphere else f"no latitude but {y}"
+    target = xr.Dataset(coords=dict(points))
+    chunks = {y: min(EDGE, points[y].size), x: min(EDGE, points[x].size)}
     out: xr.DataArray = field.regrid.conservative(
         target,
         latitude_coord=latitude,
@@ -132,29 +135,27 @@ def _conservative(field: xr.DataArray, places: Mapping[str, np.ndarray], kind: s
     return out.astype(field.dtype)
 
 
-def _at_places(
+def _at_positions(
     field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid, role: str, method: Method
 ) -> xr.DataArray:
     """Interpolate a field on latitudes and longitudes to the cells of another kind of grid."""
-    from xdeepr.grids.geographic import geographic_coordinates
-
     if method == "conservative":
         raise GridError(
-            f"{role} {field.name!r} is on a latlon grid, the other grid is {grid.kind}: between"
-            " them only method='bilinear' is possible here; xesmf regrids conservatively."
+            f"{role} {field.name!r} is on a {source.kind} grid, the other grid is {grid.kind}:"
+            " between them only method='bilinear' is possible here; xesmf regrids conservatively."
         )
-    latitude, longitude = geographic_coordinates(grid)
+    latitude, longitude = np.broadcast_arrays(*grid.positions())
     longitude, field = around_the_globe(field, axes.x, source, longitude)
     wanted: dict[str, xr.DataArray] = {}
-    for dim, places, axis in ((axes.y, latitude, source.y), (axes.x, longitude, source.x)):
-        known = field[dim].values
-        if places.min() < known[0] - axis.step / 2 or places.max() > known[-1] + axis.step / 2:
+    for dim, points, axis in ((axes.y, latitude, source.y), (axes.x, longitude, source.x)):
+        centres = field[dim].values
+        if points.min() < centres[0] - axis.step / 2 or points.max() > centres[-1] + axis.step / 2:
             raise GridError(
-                f"{role} {field.name!r} covers {dim} {known[0]:g} to {known[-1]:g}, the"
-                f" {grid.kind} grid needs {places.min():g} to {places.max():g}: give a {role} that"
+                f"{role} {field.name!r} covers {dim} {centres[0]:g} to {centres[-1]:g}, the"
+                f" {grid.kind} grid needs {points.min():g} to {points.max():g}: give a {role} that"
                 " covers it."
             )
-        clipped = np.clip(places, known[0], known[-1])
+        clipped = np.clip(points, centres[0], centres[-1])
         wanted[dim] = xr.DataArray(clipped, dims=(grid.y.name, grid.x.name))
     # a field may call its axes as the grid calls others
     rows, columns = "rows of the field", "columns of the field"
@@ -162,22 +163,22 @@ def _at_places(
     return _interpolated(field, {rows: wanted[axes.y], columns: wanted[axes.x]})
 
 
-def _interpolated(field: xr.DataArray, places: Mapping[str, xr.DataArray]) -> xr.DataArray:
-    """Interpolate bilinearly to points along the axes, or to places (y, x).
+def _interpolated(field: xr.DataArray, points: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    """Interpolate bilinearly to points along the axes, or to points (y, x).
 
     A lazy field is interpolated in parts of the size of a block, each from what lies around it,
     so that no task needs the whole plane.
     """
     if field.chunks is None:
-        return field.interp(places)
-    dims = list(dict.fromkeys(str(d) for points in places.values() for d in points.dims))
-    sizes = {d: n for points in places.values() for d, n in points.sizes.items()}
+        return field.interp(points)
+    dims = list(dict.fromkeys(str(d) for along in points.values() for d in along.dims))
+    sizes = {d: n for along in points.values() for d, n in along.sizes.items()}
 
     def part(row: int, column: int) -> xr.DataArray:
         window = {dims[0]: slice(row, row + EDGE), dims[1]: slice(column, column + EDGE)}
-        wanted = {dim: points.isel(window, missing_dims="ignore") for dim, points in places.items()}
-        near = {dim: _around(field[dim].values, points.values) for dim, points in wanted.items()}
-        return field.isel(near).chunk(dict.fromkeys(places, -1)).interp(wanted)
+        wanted = {dim: along.isel(window, missing_dims="ignore") for dim, along in points.items()}
+        near = {dim: _around(field[dim].values, along.values) for dim, along in wanted.items()}
+        return field.isel(near).chunk(dict.fromkeys(points, -1)).interp(wanted)
 
     rows = [
         xr.concat([part(row, c) for c in range(0, sizes[dims[1]], EDGE)], dims[1])
@@ -190,30 +191,6 @@ def _around(centres: np.ndarray, points: np.ndarray) -> slice:
     """Return the run of centres between which some points lie, with one more on each side."""
     low, high = np.searchsorted(centres, [points.min(), points.max()])
     return slice(max(0, int(low) - 2), int(high) + 2)
-
-
-def _run_of(wanted: np.ndarray, centres: np.ndarray, tolerance: float) -> slice | None:
-    """Return where the wanted cells stand among others, or None if they are not all there."""
-    first = int(np.abs(centres - wanted[0]).argmin())
-    found = centres[first : first + wanted.size]
-    if found.size < wanted.size or np.abs(found - wanted).max() > tolerance:
-        return None
-    return slice(first, first + wanted.size)
-
-
-def _same_cells(field: xr.DataArray, axes: cf.Axes, source: Grid, grid: Grid) -> xr.DataArray:
-    """Return the part of a field on a curvilinear grid that has the cells of another."""
-    assert source.places is not None  # curvilinear grids have them
-    assert grid.places is not None
-    first = source.places.locate(grid.places)
-    if first is None:
-        raise GridError(
-            f"covariate {field.name!r} does not have the cells of the curvilinear HR grid: regrid"
-            " it to them first (for example with xesmf), or give one that covers the HR domain."
-        )
-    dims = (axes.y, axes.x)
-    part = {d: slice(a, a + n) for d, a, n in zip(dims, first, grid.shape, strict=True)}
-    return field.isel(part).drop_vars([d for d in dims if d in field.coords])
 
 
 def around_the_globe(
@@ -236,13 +213,7 @@ def around_the_globe(
     tolerance = 1e-6 * step
     wanted = low + (wanted - low + tolerance) % 360 - tolerance
     if abs(source.x.size * step - 360) < 0.5 * step:
-        last, first = field.isel({dim: [-1]}), field.isel({dim: [0]})
-        field = xr.concat(
-            [
-                last.assign_coords({dim: last[dim] - 360}),
-                field,
-                first.assign_coords({dim: first[dim] + 360}),
-            ],
-            dim=dim,
-        )
+        west, east = (field.isel({dim: c}) for c in source.x.beyond_the_seam(1))
+        west, east = (c.assign_coords({dim: c[dim] + t}) for c, t in ((west, -360), (east, 360)))
+        field = xr.concat([west, field, east], dim=dim)
     return wanted, field

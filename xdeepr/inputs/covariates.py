@@ -261,13 +261,11 @@ def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None)
 
 def _lazy_positions(grid: Grid) -> tuple[da.Array, da.Array]:
     """Return latitude and longitude of the cell centres (y, x), in chunks of about a block."""
-    if grid.kind == "latlon":  # two vectors in the graph instead of two fields
-        axes = [da.from_array(axis.centres, chunks=EDGE) for axis in (grid.y, grid.x)]
-        latitude, longitude = da.meshgrid(*axes, indexing="ij")
-    else:
-        from xdeepr.grids.geographic import geographic_coordinates
-
-        latitude, longitude = (da.from_array(a, EDGE) for a in geographic_coordinates(grid))
+    # where the axes are latitude and longitude, two vectors in the graph instead of two fields
+    chunks = da.core.normalize_chunks(EDGE, grid.shape)
+    latitude, longitude = (
+        da.broadcast_to(da.from_array(a, EDGE), grid.shape, chunks) for a in grid.positions()
+    )
     return latitude, longitude
 
 

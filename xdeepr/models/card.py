@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xdeepr.grids import KINDS
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.normalization import Transform, write_transform
 from xdeepr.sampling.noise_levels import NoiseLevels
@@ -176,6 +177,16 @@ class Card:
     def stochastic(self) -> bool:
         """Whether the model draws realizations."""
         return self.kind in ("diffusion", "latent")
+
+    @property
+    def cell_sizes(self) -> tuple[str, str]:
+        """Sizes of an LR cell and of an HR cell along y and x, as text with their unit."""
+        coarse, fine = (
+            " × ".join(f"{step / parts:.4g}" for step in self.resolution)
+            + KINDS[self.grid_kind].unit
+            for parts in (1, self.factor)
+        )
+        return coarse, fine
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the arrays that are too large for the JSON text, by name."""

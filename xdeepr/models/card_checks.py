@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from xdeepr.grids.axis import Kind as GridKind
+from xdeepr.grids import KINDS
 from xdeepr.models.card import CHANNELS, Card, Kind, Target
 from xdeepr.normalization import links
 from xdeepr.sampling.noise_levels import PREDICTIONS
@@ -19,7 +19,7 @@ from xdeepr.sampling.noise_levels import PREDICTIONS
 CHOICES: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind),
     "target": get_args(Target),
-    "grid_kind": get_args(GridKind),
+    "grid_kind": tuple(KINDS),
 }
 """Field of the card -> what it may be."""
 

@@ -101,9 +101,7 @@ class Downscaler:
         card, training = self.card, self.card.training
         inputs = ", ".join(f"{q.name} [{q.units}]" for q in card.predictors)
         outputs = ", ".join(f"{q.name} [{q.units}]" for q in card.predictands)
-        unit = {"latlon": "°", "rotated": "°", "curvilinear": " km"}.get(card.grid_kind, " m")
-        coarse = " × ".join(f"{step:.4g}{unit}" for step in card.resolution)
-        fine = " × ".join(f"{step / card.factor:.4g}{unit}" for step in card.resolution)
+        coarse, fine = card.cell_sizes
         covariates = ", ".join(q.name for q in (*card.covariates, *card.varying)) or "none"
         parameters = sum(p.numel() for p in self.network.parameters())
         lines = [

@@ -8,12 +8,6 @@ from typing import Any
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card import Card
 
-_UNITS = {
-    "latlon": "°",
-    "rotated": "°",
-    "curvilinear": " km",
-    "projected": " (units of the coordinates)",
-}
 _KINDS = {
     "diffusion": "A diffusion model: it draws realizations.",
     "latent": "A diffusion model in a latent space: it draws realizations.",
@@ -61,10 +55,7 @@ def model_page(card: Card, repo_id: str, *, license: str = "unknown") -> str:
 
 def _facts(card: Card) -> list[tuple[str, str]]:
     """Return what the card says, for people."""
-    unit, training = _UNITS[card.grid_kind], card.training
-    coarse, fine = (
-        " × ".join(f"{step / by:.4g}" for step in card.resolution) + unit for by in (1, card.factor)
-    )
+    training, (coarse, fine) = card.training, card.cell_sizes
     rows = [
         ("downscales", f"{_names(card.predictors)} at {coarse}"),
         ("to", f"{_names(card.predictands)} at {fine} (×{card.factor})"),

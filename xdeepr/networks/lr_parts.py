@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -11,8 +10,8 @@ from torch import nn
 from xdeepr.checks import one_of, whole_number
 from xdeepr.errors import OptionError
 from xdeepr.networks.building import zero_
-
-Interpolation = Literal["bicubic", "bilinear", "nearest"]
+from xdeepr.tiling.interpolation import METHODS
+from xdeepr.tiling.interpolation import Method as Interpolation
 
 
 class LRNetwork(nn.Module):
@@ -59,7 +58,7 @@ class LRNetwork(nn.Module):
         whole_number("factor", factor, least=2)
         whole_number("context", context, least=0)
         if interpolation is not None:
-            one_of("interpolation", interpolation, get_args(Interpolation))
+            one_of("interpolation", interpolation, METHODS)
             if in_channels < out_channels:
                 raise OptionError(
                     f"interpolation={interpolation!r} needs a predictor for each predictand, and"

@@ -210,14 +210,7 @@ def _draw_panels(
 
 def _height_to_width(grid: Grid) -> float:
     tall = float(np.ptp(grid.y.edges) / np.ptp(grid.x.edges))
-    return tall * _aspect(grid)
-
-
-def _aspect(grid: Grid) -> float:
-    """Length of a unit of y over that of a unit of x: square cells look square."""
-    if grid.kind != "latlon":
-        return 1.0
-    return float(1 / max(np.cos(np.deg2rad(grid.y.centres.mean())), 0.05))
+    return tall * grid.aspect()
 
 
 def _frame_maps(axes: np.ndarray, grid: Grid, count: int) -> None:
@@ -225,24 +218,18 @@ def _frame_maps(axes: np.ndarray, grid: Grid, count: int) -> None:
     for ax in axes.flat[count:]:
         ax.set_axis_off()
     for ax in axes.flat[:count]:
-        ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), aspect=_aspect(grid))
+        ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), aspect=grid.aspect())
         ax.tick_params(labelsize=8)
         ax.locator_params(nbins=5)
-        if grid.kind == "latlon":
+        if grid.geographic:
             ax.xaxis.set_major_formatter(partial(_degrees, positive="E", negative="W"))
             ax.yaxis.set_major_formatter(partial(_degrees, positive="N", negative="S"))
-    labels = {
-        "latlon": ("longitude", "latitude"),
-        "projected": ("projected x / km", "projected y / km"),
-        "rotated": ("rotated longitude / °", "rotated latitude / °"),
-        "curvilinear": ("along the rows / km", "along the columns / km"),
-    }[grid.kind]
     for column in axes.T:
         lowest = [ax for ax in column if ax.axison][-1]
-        lowest.set_xlabel(labels[0], fontsize=9)
+        lowest.set_xlabel(grid.map_labels[1], fontsize=9)
         lowest.tick_params(labelbottom=True)
     for ax in axes[:, 0]:
-        ax.set_ylabel(labels[1], fontsize=9)
+        ax.set_ylabel(grid.map_labels[0], fontsize=9)
 
 
 def _degrees(value: float, _: Any = None, *, positive: str, negative: str) -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import XdeeprError
-from xdeepr.grids import Grid, ascending, grid_of, relate
+from xdeepr.grids import Grid, ascending, grid_of, locate, relate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,48 +57,35 @@ def _static(
         values = ascending(found[0].squeeze(drop=True), cf.find_axes(found[0]))
     except XdeeprError:
         return None  # an overlay is never worth failing for
-    if own.kind != grid.kind or values.ndim != 2:
+    if not own.same_kind(grid) or values.ndim != 2:
         return None
-    if own.kind == "curvilinear":
-        return _same_cells(values, own, grid)
+    if not own.rectilinear:
+        same = locate(grid, own).part()
+        if same is None:
+            return None
+        return grid.x.centres, grid.y.centres, values.values[same].astype(float)
     x, y = own.x.centres, own.y.centres
     west, east = grid.x.edges[0] - own.x.step, grid.x.edges[-1] + own.x.step
     south, north = grid.y.edges[0] - own.y.step, grid.y.edges[-1] + own.y.step
-    if own.kind != "projected":
-        x = (x - west) % 360 + west  # a global field may be cut anywhere
+    if own.circle is not None:
+        x = (x - west) % own.circle + west  # a global field may be cut anywhere
     columns = np.flatnonzero((x >= west) & (x <= east))
     columns = columns[np.argsort(x[columns])]
     rows = np.flatnonzero((y >= south) & (y <= north))
     if min(len(columns), len(rows)) < 2:
         return None
-    unit = _length_unit(own) if own.kind == "projected" else 1.0
     y_dim, x_dim = values.dims
     part = values.isel({y_dim: rows, x_dim: columns}).values
-    return x[columns] / unit, y[rows] / unit, part.astype(float)
-
-
-def _same_cells(
-    values: xr.DataArray, own: Grid, grid: Grid
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Centres and values on the cells of a curvilinear grid, if all of them are there."""
-    assert own.places is not None  # curvilinear grids have them
-    assert grid.places is not None
-    first = own.places.locate(grid.places)
-    if first is None:
-        return None
-    part = tuple(slice(a, a + n) for a, n in zip(first, grid.shape, strict=True))
-    return grid.x.centres, grid.y.centres, values.values[part].astype(float)
+    return x[columns] / own.map_unit, y[rows] / own.map_unit, part.astype(float)
 
 
 def drawn_edges(own: Grid, shown: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Cell edges as drawn: km on projected grids, longitudes on the side of the shown grid."""
-    x, y = own.x.edges, own.y.edges
-    if own.kind == "curvilinear":
+    if not own.rectilinear:
         return _counted_edges(own, shown)
-    if own.kind == "projected":
-        return x / _length_unit(own), y / _length_unit(own)
-    turns = np.round((shown.x.centres.mean() - own.x.centres.mean()) / 360)
-    return x + 360 * turns, y
+    ahead = shown.x.centres.mean() - own.x.centres.mean()
+    turns = 0.0 if own.circle is None else own.circle * np.round(ahead / own.circle)
+    return (own.x.edges + turns) / own.map_unit, own.y.edges / own.map_unit
 
 
 def _counted_edges(own: Grid, shown: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +104,3 @@ def _counted_edges(own: Grid, shown: Grid) -> tuple[np.ndarray, np.ndarray]:
         )
     )
     return x, y
-
-
-def _length_unit(grid: Grid) -> float:
-    return 1.0 if grid.x.attrs.get("units") == "km" else 1000.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from xdeepr.tiling.plan import Span
 
@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import torch
 
 Method = Literal["nearest", "bilinear", "bicubic"]
-METHODS: tuple[Method, ...] = ("nearest", "bilinear", "bicubic")
+METHODS: tuple[Method, ...] = get_args(Method)
+"""The one table of interpolations: whatever offers one by name reads it."""
 
 _REACH = 3
 """LR cells beyond a window that interpolation may look at (bicubic needs 2)."""

@@ -273,7 +273,7 @@ def _model(trainer: Trainer, weights: dict[str, Any], aligned: Aligned, parts: P
         training=_training_record(aligned, trainer),
         versions={"xdeepr": __version__} | {package: version(package) for package in PACKAGES},
     )
-    arrays = {"values": pairs.statics, **dict(zip("yx", grid.known(), strict=True))}
+    arrays = {"values": pairs.statics, **dict(zip("yx", grid.values(), strict=True))}
     if card.training["masked"]:
         arrays["untrained"] = pairs.never_known().astype(np.float32)
     return Downscaler(

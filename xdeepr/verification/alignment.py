@@ -13,7 +13,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.cf import Axes
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids import Grid
+from xdeepr.grids import Grid, locate
 from xdeepr.verification.metrics import REALIZATION
 
 _TOLERANCE = 1e-2
@@ -106,11 +106,6 @@ def on_forecast_grid(field: Field, forecast: Field) -> Field:
     UnitsError
         If units are missing or cannot be converted.
     """
-    if field.grid.kind != forecast.grid.kind:
-        raise GridError(
-            f"The {field.role} is on a {field.grid.kind} grid, the forecast on a "
-            f"{forecast.grid.kind} one. Regrid the {field.role} to the forecast's grid first."
-        )
     renamed = {
         old: new
         for old, new in (
@@ -120,47 +115,45 @@ def on_forecast_grid(field: Field, forecast: Field) -> Field:
         )
         if old is not None and new is not None and old != new
     }
-    data = field.data.rename(renamed)
-    target = forecast.data
-    if forecast.grid.kind == "curvilinear":
-        data = _same_places(data, field, forecast)
-        axes = Axes(
-            forecast.axes.y, forecast.axes.x, forecast.axes.time if field.axes.time else None
-        )
-        data = cf.convert_units(data, cf.units_of(target))
-        return Field(data, axes, forecast.grid, field.role)
-    for name, ours, theirs in (
-        (forecast.axes.y, forecast.grid.y.step, field.grid.y.step),
-        (forecast.axes.x, forecast.grid.x.step, field.grid.x.step),
-    ):
-        period = 360.0 if name == forecast.axes.x and forecast.grid.kind != "projected" else None
-        if abs(ours - theirs) > _TOLERANCE * ours:
-            raise GridError(
-                f"The {field.role} has a grid step of {theirs:g} along {name!r}, the forecast of "
-                f"{ours:g}. Regrid the {field.role} to the forecast's grid first."
-            )
-        index = _cells(target[name].values, data[name].values, ours, period, name, field.role)
+    data, target = field.data.rename(renamed), forecast.data
+    for name, index in _cells(field, forecast).items():
         if not np.array_equal(index, np.arange(data.sizes[name])):
             data = data.isel({name: index})
-        data = data.assign_coords({name: target[name]})
+        data = data.assign_coords({name: target[name]}) if name in target.coords else data
     axes = Axes(forecast.axes.y, forecast.axes.x, forecast.axes.time if field.axes.time else None)
     data = cf.convert_units(data, cf.units_of(target))
     return Field(data, axes, forecast.grid, field.role)
 
 
-def _same_places(data: xr.DataArray, field: Field, forecast: Field) -> xr.DataArray:
-    """Select the cells of a curvilinear forecast, by latitude and longitude."""
-    ours, theirs = forecast.grid.places, field.grid.places
-    first = None if ours is None or theirs is None else theirs.locate(ours)
-    if first is None or ours is None:
+def _cells(field: Field, forecast: Field) -> dict[str, np.ndarray]:
+    """Return the rows and columns of a field that are the cells of the forecast, in its order."""
+    role, ours, theirs = field.role, forecast.grid, field.grid
+    if not ours.same_kind(theirs):
         raise GridError(
-            f"The {field.role} does not have the cells of the forecast: their latitudes and"
-            f" longitudes differ. Regrid the {field.role} to the forecast's grid, or select the "
-            f"part of the forecast that the {field.role} covers."
+            f"the {role} is on a {theirs.kind} grid, the forecast on a {ours.kind} one. Regrid the"
+            f" {role} to the forecast's grid first."
         )
-    dims = (forecast.axes.y, forecast.axes.x)
-    part = {d: slice(a, a + n) for d, a, n in zip(dims, first, ours.shape, strict=True)}
-    return data.isel(part).drop_vars([d for d in dims if d in data.coords])
+    for a, b in zip(ours.axes, theirs.axes, strict=True):
+        if ours.rectilinear and abs(a.step - b.step) > _TOLERANCE * a.step:
+            raise GridError(
+                f"the {role} has a grid step of {b.step:g} along {a.name!r}, the forecast of"
+                f" {a.step:g}. Regrid the {role} to the forecast's grid first."
+            )
+    at = locate(ours, theirs)
+    if not at.same(_TOLERANCE):
+        worst = max(float(off.max()) for off in at.off)
+        cause = f"it covers {theirs.extent()}, the forecast {ours.extent()}"
+        if worst > _TOLERANCE:
+            cause += f", and centres are up to {worst:.2g} cells apart"
+        raise GridError(
+            f"the {role} does not have the cells of the forecast: {cause}. Regrid the {role} to"
+            f" the forecast's grid, or select the part of the forecast that the {role} covers."
+        )
+    index = {}
+    for a, b, numbers in zip(ours.axes, theirs.axes, (at.rows, at.columns), strict=True):
+        numbers = b.size - 1 - numbers if b.descending else numbers
+        index[a.name] = numbers[::-1] if a.descending else numbers
+    return index
 
 
 def join_times(fields: Mapping[_Key, Field]) -> dict[_Key, xr.DataArray]:
@@ -226,32 +219,6 @@ def in_bounded_blocks(
 def _is_member_dim(da: xr.DataArray, dim: str) -> bool:
     standard_name = da[dim].attrs.get("standard_name") if dim in da.coords else None
     return dim in _MEMBER_NAMES or standard_name == REALIZATION
-
-
-def _cells(
-    target: np.ndarray,
-    source: np.ndarray,
-    step: float,
-    period: float | None,
-    name: str,
-    role: str,
-) -> np.ndarray:
-    """Index in `source` of each cell centre in `target`; GridError where there is none."""
-    distance = target.astype(float)[:, np.newaxis] - source.astype(float)[np.newaxis, :]
-    if period is not None:
-        distance = (distance + period / 2) % period - period / 2
-    distance = np.abs(distance)
-    index = distance.argmin(axis=1)
-    off = distance.min(axis=1)
-    worst = int(off.argmax())
-    if off[worst] > _TOLERANCE * step:
-        raise GridError(
-            f"the {role} has no cell at {name}={target[worst]:g}: its nearest centre is "
-            f"{off[worst] / step:.2f} cells away, its range {source.min():g} to {source.max():g}, "
-            f"the forecast's {target.min():g} to {target.max():g}. Regrid the {role} to the "
-            f"forecast's grid, or select the part of the forecast that the {role} covers."
-        )
-    return index
 
 
 def _period(index: object) -> str:

@@ -41,12 +41,12 @@ class TrainingGrids:
 
     def coordinates(self) -> dict[str, np.ndarray]:
         """Return the HR coordinates "y" and "x", ascending."""
-        axes = {"y": self.hr.y, "x": self.hr.x}
-        return {key: np.asarray(axis.known(), dtype=np.float64) for key, axis in axes.items()}
+        pairs = zip("yx", self.hr.values(), strict=True)
+        return {key: np.asarray(values, dtype=np.float64) for key, values in pairs}
 
     def text(self) -> str:
         """Return the HR domain for people."""
-        first = ("latitude", "longitude") if self.hr.kind == "latlon" else ("y", "x")
+        first = ("latitude", "longitude") if self.hr.geographic else ("y", "x")
         return ", ".join(
             f"{name} {values[0]:g} to {values[-1]:g}"
             for name, values in zip(first, self.coordinates().values(), strict=True)

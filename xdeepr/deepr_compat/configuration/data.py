@@ -136,7 +136,7 @@ def within(ds: xr.Dataset, coverage: Coverage, role: str) -> xr.Dataset:
     their section.
     """
     grid = grid_of(ds)
-    if grid.kind != "latlon":
+    if not grid.geographic:
         raise GridError(
             f"{role}.spatial_coverage is in degrees, but the grid is {grid.kind}: leave it out, or"
             " cut the files."
