@@ -251,7 +251,7 @@ def test_warnings_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -
     assert run("downscale lr.nc out.nc --model bilinear --factor 4 --quiet") == 0
     assert run("verify out.nc hr.nc") == 0  # no predictor: a perfect model is assumed
     (warning,) = capsys.readouterr().err.splitlines()
-    assert warning.startswith("xdeepr: warning: No predictor given")
+    assert warning.startswith("xdeepr: warning: no predictor given")
 
 
 @pytest.mark.filterwarnings("error")

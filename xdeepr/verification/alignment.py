@@ -30,15 +30,15 @@ _MEMBER_NAMES = (REALIZATION, "member", "number", "ensemble")
 class Field:
     """One variable in standard form: only index coordinates, ensemble dimension `realization`.
 
-    Attributes
+    Parameters
     ----------
-    data
+    data : xarray.DataArray
         The field with dimensions ([realization], [time], y, x) in the user's order.
-    axes
+    axes : Axes
         Names of its dimensions; `time` is set where the field has a scalar time coordinate too.
-    grid
+    grid : Grid
         Its grid, from the object as it was given.
-    role
+    role : str
         What the field is for, as error messages call it ("reference", "baseline"...).
     """
 

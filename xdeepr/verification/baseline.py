@@ -22,23 +22,8 @@ def interpolate_predictor(
 ) -> cf.Gridded[Grid]:
     """Interpolate the LR field that `like` was downscaled from to the HR grid (lazily).
 
-    Parameters
-    ----------
-    predictor : Gridded
-        LR data; they may hold more variables.
-    name : str
-        Name of the interpolation.
-    like : xarray.DataArray
-        The forecast variable that is verified.
-    grid : Grid
-        Grid of the forecast, which gives the factor.
-    times : xarray.DataArray or None
-        Times of the forecast, or None: times that are not verified are not interpolated.
-
-    Raises
-    ------
-    GridError
-        If the forecast's grid does not nest in the predictor's.
+    The forecast's `grid` gives the factor; times of the predictor that are not among `times`,
+    those that are verified, are not interpolated.
     """
     variable = counterpart(predictor, like, "predictor")
     factor, _ = relate(predictor.grid, grid)
@@ -54,13 +39,7 @@ def interpolate_predictor(
 def interpolate_coarsened(
     reference: cf.Gridded[Grid], name: str, factor: int | None
 ) -> cf.Gridded[Grid]:
-    """Coarsen the reference and interpolate it back: the baseline of a perfect-model experiment.
-
-    Raises
-    ------
-    OptionError
-        If the factor is not known.
-    """
+    """Coarsen the reference and interpolate it back: the baseline of a perfect-model experiment."""
     if factor is None:
         raise OptionError(
             f"baseline={name!r} needs the LR field that is to be interpolated, and the forecast "
@@ -68,7 +47,7 @@ def interpolate_coarsened(
             "field>, or baseline=None, or the baseline's own field."
         )
     warn(
-        f"No predictor given: the {name} baseline interpolates the reference coarsened by a "
+        f"no predictor given: the {name} baseline interpolates the reference coarsened by a "
         f"factor of {factor} (perfect model). Pass predictor=<the LR field> if the forecast was "
         "made from another one."
     )

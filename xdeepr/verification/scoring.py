@@ -39,13 +39,7 @@ class Comparison:
 def chosen_metrics(
     names: str | Iterable[str] | None, compared: Comparison, dims: Sequence[str]
 ) -> list[Metric]:
-    """Return the scores of these names, or the usual ones that exist for what is compared.
-
-    Raises
-    ------
-    OptionError
-        If a name is unknown, or this score does not exist for what is compared.
-    """
+    """Return the scores of these names, or the usual ones that exist for what is compared."""
     whole_fields = set(compared.horizontal) <= set(dims)
     if names is None:
         return [
@@ -73,23 +67,10 @@ def chosen_metrics(
 def lazy_scores(
     compared: Comparison, metrics: Sequence[Metric], weights: xr.DataArray, dims: list[str]
 ) -> xr.Dataset:
-    """Return the scores of all systems on the points where none of the fields is missing.
+    """Return the lazy scores of all systems on the points where none of the fields is missing.
 
-    Parameters
-    ----------
-    compared : Comparison
-        The fields.
-    metrics : sequence of Metric
-        The scores.
-    weights : xarray.DataArray
-        Of points, at least 0, on some of the dimensions of the reference.
-    dims : list of str
-        Dimensions to average over.
-
-    Returns
-    -------
-    xarray.Dataset
-        Lazy; along ``system``, with ``count``, the number of points.
+    Along ``system``, averaged over `dims`, with ``count``, the number of points. Weights are at
+    least 0, on some of the dimensions of the reference.
     """
     present = compared.reference.notnull()
     for da in compared.systems.values():
@@ -162,13 +143,7 @@ def reduced_dims(dim: Hashable | Iterable[Hashable] | None, compared: Comparison
 def point_weights(
     weights: Literal["area"] | xr.DataArray | None, compared: Comparison
 ) -> xr.DataArray:
-    """Return the weight of each point, on dimensions of the fields.
-
-    Raises
-    ------
-    OptionError, GridError
-        If the user's weights cannot be used.
-    """
+    """Return the weight of each point, on dimensions of the fields."""
     reference, grid = compared.reference, compared.grid
     if weights is None:
         return xr.DataArray(1.0)
