@@ -143,7 +143,7 @@ def test_scripts_beside_a_model_are_not_looked_at(folder, tmp_path, monkeypatch)
 @pytest.mark.parametrize("name", ["os:system", "xdeepr.networks.unet:UNet2D", "../unet2d", "unet2"])
 def test_networks_come_from_the_table_only(name, folder):
     edit(folder, lambda card: card["network"].update(name=name))
-    with pytest.raises(OptionError, match="is not known"):
+    with pytest.raises(OptionError, match="is not one of"):
         xdeepr.load(folder)
 
 
