@@ -15,10 +15,10 @@ from xdeepr.networks.calling import Conditions, evaluate, works_on_lr
 from xdeepr.networks.padding import padded_call
 from xdeepr.testing.equality import assert_same_field
 
-Arguments = dict[str, torch.Tensor]
+_Arguments = dict[str, torch.Tensor]
 """What a network is called with, by name; the batch comes first."""
 
-Call = Callable[[nn.Module, Arguments], torch.Tensor]
+_Call = Callable[[nn.Module, _Arguments], torch.Tensor]
 
 SIZES = ((7, 10), (1, 3))
 """Heights and widths that fit no multiple, in pixels or in LR cells."""
@@ -78,7 +78,7 @@ def roughened(network: nn.Module, scale: float = 0.05) -> nn.Module:
     return network
 
 
-def _call_of(network: nn.Module) -> Call:
+def _call_of(network: nn.Module) -> _Call:
     """Return how a network of its kind is evaluated on fields of any size."""
     if works_on_lr(network):
         return _call_on_lr
@@ -89,7 +89,7 @@ def _call_of(network: nn.Module) -> Call:
     )
 
 
-def _call_on_lr(network: Any, given: Arguments) -> torch.Tensor:
+def _call_on_lr(network: Any, given: _Arguments) -> torch.Tensor:
     lr = given["lr"]
     height, width = (network.factor * (n - 2 * network.context) for n in lr.shape[-2:])
     covariates, offsets = given.get("covariates"), [(0, 0)] * len(lr)
@@ -97,7 +97,7 @@ def _call_on_lr(network: Any, given: Arguments) -> torch.Tensor:
     return evaluate(network, Conditions(channels, None, lr, covariates, offsets))
 
 
-def _arguments(network: Any, config: Mapping[str, Any], size: tuple[int, int]) -> Arguments:
+def _arguments(network: Any, config: Mapping[str, Any], size: tuple[int, int]) -> _Arguments:
     """Return normal numbers for everything that a network of this configuration takes."""
     if works_on_lr(network):
         y, x = network.lr_shape or (n + 2 * network.context for n in size)
@@ -121,7 +121,7 @@ def _arguments(network: Any, config: Mapping[str, Any], size: tuple[int, int]) -
 
 
 def _check_shape(
-    name: str, network: Any, call: Call, given: Arguments, config: Mapping[str, Any]
+    name: str, network: Any, call: _Call, given: _Arguments, config: Mapping[str, Any]
 ) -> None:
     fields = next(iter(given.values()))
     height, width = fields.shape[-2:]
@@ -135,7 +135,7 @@ def _check_shape(
 
 
 def _check_entries(
-    name: str, network: nn.Module, call: Call, given: Arguments, whole: torch.Tensor
+    name: str, network: nn.Module, call: _Call, given: _Arguments, whole: torch.Tensor
 ) -> None:
     for entry in range(BATCH):
         alone = call(network, {key: value[[entry]] for key, value in given.items()})
@@ -146,7 +146,7 @@ def _check_entries(
 
 
 def _check_state(
-    name: str, network: nn.Module, call: Call, given: Arguments, config: dict[str, Any]
+    name: str, network: nn.Module, call: _Call, given: _Arguments, config: dict[str, Any]
 ) -> None:
     stored = save({key: value.contiguous() for key, value in network.state_dict().items()})
     again = build(name, config)
@@ -156,7 +156,7 @@ def _check_state(
 
 
 def _check_influence(
-    name: str, network: nn.Module, call: Call, given: Arguments, output: torch.Tensor
+    name: str, network: nn.Module, call: _Call, given: _Arguments, output: torch.Tensor
 ) -> None:
     for key, value in given.items():
         # labels are whole hours and days for some encodings
@@ -164,7 +164,7 @@ def _check_influence(
         assert not torch.equal(moved, output), f"{name}: {key} does not matter"
 
 
-def _check_gradients(name: str, network: Any, call: Call, given: Arguments) -> None:
+def _check_gradients(name: str, network: Any, call: _Call, given: _Arguments) -> None:
     if hasattr(network, "encode"):
         height, width = (-n % network.multiple for n in given["fields"].shape[-2:])
         padded = nn.functional.pad(given["fields"], (0, width, 0, height), mode="replicate")
