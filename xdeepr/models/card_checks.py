@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from xdeepr.grids import KINDS
+from xdeepr.inputs import times
+from xdeepr.inputs.times import FIELD, SOLAR_FEATURES, TIME_FEATURES
 from xdeepr.models.card import CHANNELS, Card, Kind, Target
 from xdeepr.normalization import links
 from xdeepr.sampling.noise_levels import PREDICTIONS
@@ -23,13 +25,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Field of the card -> what it may be."""
 
-ENCODINGS = {
-    "hour": ("class", "positional", "timestep", "cyclical"),
-    "day_of_year": ("class", "positional", "timestep", "cyclical"),
-    "local_solar_time": ("field",),
-    "cos_solar_zenith": ("field",),
+ENCODINGS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(TIME_FEATURES, tuple(e for e in times.ENCODINGS if e != "none")),
+    **dict.fromkeys(SOLAR_FEATURES, (FIELD,)),
 }
-"""Time feature -> how a network can be told of it."""
+"""Time feature -> its encodings."""
 
 FACTORS = (2, 8)
 """Least and greatest number of HR cells along the edge of an LR cell."""

@@ -12,12 +12,13 @@ import os
 import sys
 import tempfile
 import threading
-import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dask.system import CPU_COUNT
+
+from xdeepr.checks import warn
 
 if TYPE_CHECKING:
     import torch
@@ -182,6 +183,6 @@ def _worker() -> Any:
 def _warn(message: str) -> None:
     """Warn here, and on a cluster in the user's own session too."""
     if _worker() is None:
-        warnings.warn(message, stacklevel=2)
+        warn(message)
     else:
         sys.modules["distributed"].warn(message)

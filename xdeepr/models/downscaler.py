@@ -137,7 +137,7 @@ class Downscaler:
         sigma : float or torch.Tensor
             Noise level, one number or shape (N,).
         conditions : Conditions
-            What the network is told.
+            Of the batch, normalized.
 
         Returns
         -------

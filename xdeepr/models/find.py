@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdeepr._version import __version__
+from xdeepr.checks import nearest
 from xdeepr.errors import OptionError
 from xdeepr.models.cache import cache_folder
 from xdeepr.models.card import CARD_VERSION
@@ -70,8 +70,7 @@ def locate(model: str | os.PathLike[str]) -> Path:
         return SHIPPED / name
     if is_repo_id(model):
         return checkpoint_folder(name)
-    known = [*shipped_names(), *METHODS]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
+    near = nearest(name, [*shipped_names(), *METHODS])
     raise OptionError(
         f"model={name!r} is neither a folder nor a known name. Nearest names: {', '.join(near)}."
         " A model of your own is the folder that model.save(...) wrote."
