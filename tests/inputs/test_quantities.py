@@ -140,9 +140,9 @@ def test_encodings():
     assert as_time_features({"hour": "none", "day_of_year": "timestep"}) == {
         "day_of_year": "timestep"
     }
-    with pytest.raises(OptionError, match=r"'hour' as 'klass'.*class"):
+    with pytest.raises(OptionError, match=r"'hour'\]='klass' is not one of.*class"):
         as_time_features({"hour": "klass"})
-    with pytest.raises(OptionError, match=r"'cos_solar_zenith' as 'class'.*field"):
+    with pytest.raises(OptionError, match=r"'cos_solar_zenith'\]='class' is not one of field"):
         as_time_features({"cos_solar_zenith": "class"})
 
 

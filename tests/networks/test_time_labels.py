@@ -128,6 +128,5 @@ def test_labels_are_those_that_fit_offers() -> None:
     """Networks know nothing of what is above them, so that the names stand in two places."""
     from xdeepr.inputs import times
 
-    channels = {"none", "cyclical"}
-    assert set(ENCODINGS) == set(times.ENCODINGS) - channels
+    assert ENCODINGS == times.EMBEDDED
     assert tuple(PERIODS) == times.TIME_FEATURES

@@ -13,10 +13,9 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
 
 from xdeepr.downscaling.parts import FIELDS, Arrays, Cutter, Reader
+from xdeepr.downscaling.with_dask import array_of_tasks, name_of
 from xdeepr.inputs.block import BlockInput
 from xdeepr.inputs.covariates import check_statics
 from xdeepr.inputs.quantities import Quantity, check_finite
@@ -248,7 +247,7 @@ def lazy_blocks(
         float32, (realization, time, predictand, y, x).
     """
     plan = recipe.geometry.plan
-    name = f"deepr-downscale-{tokenize(recipe, arrays.names, chunking, times.keys)}"
+    name = name_of("deepr-downscale", recipe, arrays.names, chunking, times.keys)
     shared = (f"{name}-recipe", f"{name}-times")
     graph: dict[Any, Any] = dict(zip(shared, (recipe, times), strict=True))
     dependencies: list[Any] = []
@@ -269,8 +268,7 @@ def lazy_blocks(
             task = (compute_block, *shared, block_key, slab, *inputs)
             graph[(name, r, t, 0, row, column)] = task
     chunks = (chunking.realizations, chunking.times, (predictands,), *recipe.geometry.chunks)
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=dependencies)
-    return da.Array(layers, name, chunks, dtype=np.float32)
+    return array_of_tasks(name, graph, dependencies, chunks)
 
 
 def _runs(sizes: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 
+from xdeepr.downscaling.with_dask import computed, tasks_of_chunk
 from xdeepr.tiling.geometry import Geometry
 from xdeepr.tiling.plan import Block
 
@@ -97,7 +97,7 @@ class PartInFiles(Part):
     def enter(self, graph: dict[Any, Any], dependencies: list[Any]) -> None:
         """Let tasks of a graph have what computes it."""
         chunk = super().key(0)
-        graph[self.key(0)] = Reader(self.array.dask.cull({chunk}).to_dict(), chunk)
+        graph[self.key(0)] = Reader(tasks_of_chunk(self.array, chunk), chunk)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Reader:
 
     def read(self) -> np.ndarray:
         """Return the values."""
-        return np.asarray(dask.get(self.graph, self.key))
+        return computed(self.graph, self.key)
 
 
 class Cutter:

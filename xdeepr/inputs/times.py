@@ -9,23 +9,30 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xdeepr.errors import AxisError, OptionError
+from xdeepr.checks import one_of
+from xdeepr.errors import AxisError
 
-TIME_FEATURES = ("hour", "day_of_year")
-"""Features of the time alone."""
-
-SOLAR_FEATURES = ("local_solar_time", "cos_solar_zenith")
-"""Features of time and place: the sun's position in every cell."""
-
-ENCODINGS = ("none", "class", "positional", "timestep", "cyclical")
+EMBEDDED = ("class", "positional", "timestep")
+"""Encodings that the network makes itself; :mod:`xdeepr.networks.time_labels` has their layers."""
 
 FIELD = "field"
-"""The encoding of the solar features."""
+"""The encoding of features that differ from cell to cell."""
+
+ENCODINGS = {
+    "hour": ("cyclical", *EMBEDDED),
+    "day_of_year": ("cyclical", *EMBEDDED),
+    "local_solar_time": (FIELD,),
+    "cos_solar_zenith": (FIELD,),
+}
+"""Feature -> its encodings, the usual one first."""
+
+TIME_FEATURES = tuple(name for name, known in ENCODINGS.items() if FIELD not in known)
+"""Features of the time alone; the others need the place too."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """What a model is told of the times, one row each.
+    """What a model learns of the times, one row each.
 
     Parameters
     ----------
@@ -99,17 +106,9 @@ def as_time_features(features: Sequence[str] | Mapping[str, str]) -> dict[str, s
     given = features if isinstance(features, Mapping) else {name: "" for name in features}
     out = {}
     for name, encoding in given.items():
-        if name not in (*TIME_FEATURES, *SOLAR_FEATURES):
-            raise OptionError(
-                f"time feature {name!r}: choose of {', '.join((*TIME_FEATURES, *SOLAR_FEATURES))}."
-            )
-        usual = FIELD if name in SOLAR_FEATURES else "cyclical"
-        allowed = (FIELD, "none") if name in SOLAR_FEATURES else ENCODINGS
-        chosen = encoding or usual
-        if chosen not in allowed:
-            raise OptionError(
-                f"time_features: {name!r} as {encoding!r}: choose of {', '.join(allowed)}."
-            )
+        known = ENCODINGS[one_of("time_features", name, ENCODINGS)]
+        chosen = encoding or known[0]
+        one_of(f"time_features[{name!r}]", chosen, (*known, "none"))
         if chosen != "none":
             out[name] = chosen
     return out
@@ -117,11 +116,11 @@ def as_time_features(features: Sequence[str] | Mapping[str, str]) -> dict[str, s
 
 def time_labels(features: Mapping[str, str]) -> dict[str, str]:
     """Return the features that the network embeds itself, in the order of its label columns."""
-    return {k: v for k, v in features.items() if v in ("class", "positional", "timestep")}
+    return {k: v for k, v in features.items() if v in EMBEDDED}
 
 
 def time_inputs(time: xr.DataArray | None, features: Mapping[str, str]) -> Times:
-    """Return what a model is told of the times.
+    """Return what a model learns of the times.
 
     Parameters
     ----------

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from xdeepr.grids import KINDS
-from xdeepr.inputs import times
-from xdeepr.inputs.times import FIELD, SOLAR_FEATURES, TIME_FEATURES
+from xdeepr.inputs.times import ENCODINGS
 from xdeepr.models.card import CHANNELS, Card, Kind, Target
 from xdeepr.normalization import links
 from xdeepr.sampling.noise_levels import PREDICTIONS
@@ -24,12 +23,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "grid_kind": tuple(KINDS),
 }
 """Field of the card -> what it may be."""
-
-ENCODINGS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(TIME_FEATURES, tuple(e for e in times.ENCODINGS if e != "none")),
-    **dict.fromkeys(SOLAR_FEATURES, (FIELD,)),
-}
-"""Time feature -> its encodings."""
 
 FACTORS = (2, 8)
 """Least and greatest number of HR cells along the edge of an LR cell."""
