@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 import xskillscore as xs
 
+from xdeepr.cf.dimensions import ENSEMBLE_NAMES
 from xdeepr.errors import AxisError, GridError, OptionError, UnitsError, VariableError
 from xdeepr.verification import verify
 
@@ -252,8 +253,9 @@ class TestAlignment:
         with pytest.raises(AxisError, match=r"reference.*ensemble dimension"):
             verify(ensemble, ensemble, baseline=None)
 
-    def test_other_names_of_the_ensemble_dimension(self, ensemble, truth):
-        renamed = verify(ensemble.rename(realization="number"), truth, baseline=None)
+    @pytest.mark.parametrize("name", ENSEMBLE_NAMES)
+    def test_other_names_of_the_ensemble_dimension(self, ensemble, truth, name):
+        renamed = verify(ensemble.rename(realization=name), truth, baseline=None)
         assert_same_scores(renamed, verify(ensemble, truth, baseline=None))
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.cf import Axes
+from xdeepr.cf.dimensions import is_ensemble
 from xdeepr.errors import AxisError, GridError
 from xdeepr.grids import Grid, locate
 from xdeepr.verification.metrics import REALIZATION
@@ -23,7 +24,6 @@ _BLOCK_BYTES = 2**23
 """Largest block, as float64, that one task turns into statistics, which need some copies."""
 
 _Key = TypeVar("_Key", bound=Hashable)
-_MEMBER_NAMES = (REALIZATION, "member", "number", "ensemble")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def standard_field(source: cf.Gridded[Grid], name: str, role: str) -> Field:
         da = da.assign_coords({time: single}).expand_dims(time)
     axes = replace(source.axes, time=time)
     others = [str(d) for d in da.dims if d not in (axes.time, axes.y, axes.x)]
-    members = [d for d in others if _is_member_dim(da, d)]
+    members = [d for d in others if is_ensemble(da[d])]
     if len(others) > len(members) or len(members) > 1:
         raise AxisError(
             f"the {role} {da.name!r} has the dimensions {tuple(da.dims)}; besides time, y and x "
@@ -214,11 +214,6 @@ def in_bounded_blocks(
         key: da.chunk({**same, REALIZATION: -1} if REALIZATION in da.dims else same)
         for key, da in data.items()
     }
-
-
-def _is_member_dim(da: xr.DataArray, dim: str) -> bool:
-    standard_name = da[dim].attrs.get("standard_name") if dim in da.coords else None
-    return dim in _MEMBER_NAMES or standard_name == REALIZATION
 
 
 def _period(index: object) -> str:
