@@ -44,23 +44,6 @@ RECIPES: dict[str, Recipe] = {
 }
 """Names for ``fit(model=...)``."""
 
-CLASS_NAMES = {
-    "diffusers.unet2dmodel": "unet2d",
-    "unet2dmodel": "unet2d",
-    "diffusers.unet2dconditionmodel": "unet2d-condition",
-    "unet2dconditionmodel": "unet2d-condition",
-    "transformers.swin2srforimagesuperresolution": "swin2sr",
-    "swin2srforimagesuperresolution": "swin2sr",
-    "convswin2sr": "conv-swin2sr",
-    "convbaseline": "conv-baseline",
-    "convbilinear": "conv-baseline",
-    "diffusers.autoencoderkl": "autoencoder-kl",
-    "autoencoderkl": "autoencoder-kl",
-    "diffusers.vqmodel": "vq",
-    "vqmodel": "vq",
-}
-"""Class names as DeepR's configurations have them, in lower case -> our name of the network."""
-
 
 def recipe_for(
     model: str, network: Mapping[str, Any] | None, loss: str | None
@@ -75,7 +58,7 @@ def recipe_for(
     recipe, changes = RECIPES[one_of("model", model, RECIPES)], dict(network or {})
     name = changes.pop("name", None)
     if name is not None:
-        recipe = replace(recipe, network=CLASS_NAMES.get(str(name).lower(), str(name)))
+        recipe = replace(recipe, network=str(name))
     if loss is not None:
         if recipe.kind != "regression":
             raise OptionError(f"loss={loss!r}: {model!r} has a loss of its own; leave it out.")
