@@ -127,7 +127,12 @@ class Chain(Transform):
         )
 
 
-TRANSFORMS: dict[str, type[Transform]] = {t.name: t for t in (Affine, Log, Sqrt, Chain)}
+TRANSFORMS: dict[str, type[Transform]] = {
+    "affine": Affine,
+    "log": Log,
+    "sqrt": Sqrt,
+    "chain": Chain,
+}
 """Name in a card -> transform. One of your own is added here."""
 
 
