@@ -18,7 +18,7 @@ TileFunction = Callable[[torch.Tensor, Sequence[tuple[int, Window]]], torch.Tens
 
 
 def taper(span: Span, length: int, overlap: int, *, closed: bool = False) -> torch.Tensor:
-    """Return the weights of a tile along one axis.
+    """Return the weights of a tile along one axis, float32 (len(span),).
 
     They rise linearly over the overlap on each side that has a neighbour and are 1 elsewhere;
     they never vanish.
@@ -26,18 +26,11 @@ def taper(span: Span, length: int, overlap: int, *, closed: bool = False) -> tor
     Parameters
     ----------
     span : Span
-        The tile, in pixels of the whole domain.
-    length : int
-        Size of the whole domain.
+        The tile, in pixels of the whole domain, of which there are `length`.
     overlap : int
         Pixels that neighbouring tiles share.
     closed : bool, default: False
         Whether the domain has no ends along this axis, so that all tiles have neighbours.
-
-    Returns
-    -------
-    torch.Tensor
-        float32, shape (len(span),).
     """
     weights = torch.ones(len(span))
     ramp = (torch.arange(overlap) + 0.5) / max(overlap, 1)
@@ -49,13 +42,7 @@ def taper(span: Span, length: int, overlap: int, *, closed: bool = False) -> tor
 
 
 def tile_weights(block: Block, plan: Plan) -> list[torch.Tensor]:
-    """Return for each tile of a block its weights, normalized to sum to 1 at every pixel.
-
-    Returns
-    -------
-    list of torch.Tensor
-        float32, shape (tile height, tile width), in the order of :meth:`Block.tiles`.
-    """
+    """Return each tile's weights (height, width), which sum to 1 at every pixel of the block."""
     rows = [taper(span, plan.shape[0], plan.overlap) for span in block.y.tiles]
     columns = [
         taper(span, plan.shape[1], plan.overlap, closed=plan.closed) for span in block.x.tiles
@@ -70,7 +57,7 @@ def tile_weights(block: Block, plan: Plan) -> list[torch.Tensor]:
 def fuse(
     function: TileFunction, x: torch.Tensor, block: Block, plan: Plan, *, batch_size: int
 ) -> torch.Tensor:
-    """Apply a function to all tiles of all samples and blend the results.
+    """Apply a function to all tiles of all samples (N, V, H, W) and blend the results.
 
     Parameters
     ----------
@@ -78,16 +65,9 @@ def fuse(
         ``function(tiles, places)`` maps tiles (n, V, h, w) to an equally shaped tensor; the n
         `places` are (sample index, (y slice, x slice)) and say where each tile was cut.
     x : torch.Tensor
-        Shape (N, V, H, W), the window of the block.
-    block, plan : Block, Plan
-        The block of the window, and the plan that it belongs to.
+        The window of the block.
     batch_size : int
         Greatest number of tiles in one call.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape of `x`.
     """
     windows = [(y.slice, x_.slice) for y, x_ in block.tiles()]
     weights = [w.to(x) for w in tile_weights(block, plan)]

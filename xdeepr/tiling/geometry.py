@@ -130,19 +130,10 @@ class Geometry:
         return y, x
 
     def lr_tile(self, y: Span, x: Span) -> tuple[tuple[Span, Span], tuple[int, int]]:
-        """Return the LR cells of a tile with their context, and where the tile begins in them.
+        """Return the LR cells of a tile in HR pixels, with their context, along y and x.
 
-        Parameters
-        ----------
-        y, x : Span
-            A tile in HR pixels of the whole domain.
-
-        Returns
-        -------
-        spans : (Span, Span)
-            LR cells along y and x, counted from those of the LR domain; they may lie outside.
-        offset : (int, int)
-            HR pixels between the first cell within the context and the tile.
+        They are counted from those of the LR domain and may lie outside of it. With them, the HR
+        pixels along y and x between the first cell within the context and the tile.
         """
         spans, offsets = [], []
         for span, margin, aligned in zip((y, x), self.margin, self._aligned, strict=True):

@@ -32,10 +32,6 @@ def lr_window(span: Span, factor: int, margin: int, size: int, *, context: int =
         Number of LR cells along this axis.
     context : int, default: 0
         LR cells around the span that are wanted besides.
-
-    Returns
-    -------
-    Span
     """
     reach = max(_REACH, context + 1)
     low = (span.start + margin) // factor - reach
@@ -51,14 +47,10 @@ def interpolate(
     offset: tuple[int, int] = (0, 0),
     shape: tuple[int, int] | None = None,
 ) -> torch.Tensor:
-    """Interpolate in index space; cells are areas, so corners are not aligned.
+    """Interpolate LR fields (N, C, y, x) in index space; cells are areas: corners do not align.
 
     Parameters
     ----------
-    lr : torch.Tensor
-        Shape (N, C, y, x).
-    factor : int
-        HR cells in an LR cell.
     method : {"nearest", "bilinear", "bicubic"}
         "bicubic" is cubic convolution with a = -0.75 (Keys, 1981,
         doi:10.1109/TASSP.1981.1163711). Beyond the domain the edge cell is repeated.
@@ -66,11 +58,6 @@ def interpolate(
         HR pixels to leave out on the low (y, x) side of the window.
     shape : tuple of int, optional
         Height and width to keep. Default: all.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, C, height, width).
     """
     from torch.nn import functional
 
@@ -83,19 +70,7 @@ def interpolate(
 def window(fields: torch.Tensor, start: tuple[int, int], shape: tuple[int, int]) -> torch.Tensor:
     """Return a window of fields (N, C, y, x), repeating their edges where it lies outside.
 
-    Parameters
-    ----------
-    fields : torch.Tensor
-        Shape (N, C, y, x).
-    start : tuple of int
-        First row and column; may be negative.
-    shape : tuple of int
-        Rows and columns wanted.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, C, rows, columns); a view where nothing is repeated.
+    A view, where nothing is repeated; the first row and column of `start` may be negative.
     """
     from torch.nn import functional
 

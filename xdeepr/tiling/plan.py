@@ -170,10 +170,6 @@ def make_plan(
         Whether the columns go all the way round the globe. A tile as wide as the domain is then
         made wider by the overlap on both sides.
 
-    Returns
-    -------
-    Plan
-
     Raises
     ------
     OptionError
