@@ -227,7 +227,12 @@ class Curvilinear(Grid):
         return self.variables(None)
 
 
-KINDS: dict[str, type[Grid]] = {cls.kind: cls for cls in (Rotated, LatLon, Projected, Curvilinear)}
+KINDS: dict[str, type[Grid]] = {
+    "rotated": Rotated,
+    "latlon": LatLon,
+    "projected": Projected,
+    "curvilinear": Curvilinear,
+}
 """Name of a kind, as the card of a model has it -> its class, those first that look closest."""
 
 
