@@ -9,6 +9,7 @@ import xarray as xr
 
 import xdeepr
 from tests.conftest import TINY
+from tests.example_grids import projected
 from xdeepr import cf
 from xdeepr.grids import grid_of, gridded
 
@@ -112,3 +113,17 @@ def test_the_kind_of_object_comes_back(island):
     assert isinstance(back, xr.DataArray)
     assert back.name is None
     assert not any("bounds" in coord.attrs for coord in back.coords.values())
+
+
+@pytest.mark.parametrize("where", ["attrs", "encoding"])
+@pytest.mark.parametrize(
+    "mapping", ["own", "own: x y", "other: lat lon own: x y", "own: y x other: lat lon"]
+)
+def test_the_grid_mapping_is_that_of_the_axes(mapping, where):
+    latlon = ((), 0, {"grid_mapping_name": "latitude_longitude"})
+    ds = projected().assign(own=lambda d: d.crs, other=latlon)
+    ds.t.attrs.pop("grid_mapping", None)
+    getattr(ds.t, where)["grid_mapping"] = mapping
+    found = gridded(ds).grid.mapping
+    assert found is not None
+    assert found[0] == "own"

@@ -149,7 +149,7 @@ def _mapping(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> tuple[str, dict[s
     for da in fields:
         name = da.attrs.get("grid_mapping", da.encoding.get("grid_mapping"))
         if isinstance(name, str):
-            name = name.split(":")[0].strip()  # "crs" or, extended, "crs: x y"
+            name = _of_axes(name, axes)
             if name in obj.coords or (isinstance(obj, xr.Dataset) and name in obj.variables):
                 return name, dict(obj[name].attrs)
             _warn_of_lost_mapping(obj, axes, str(da.name), name)
@@ -159,6 +159,22 @@ def _mapping(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> tuple[str, dict[s
     variables = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
     found = [str(n) for n, v in variables.items() if "grid_mapping_name" in v.attrs]
     return (found[0], dict(obj[found[0]].attrs)) if len(found) == 1 else None
+
+
+def _of_axes(text: str, axes: cf.Axes) -> str:
+    """Return the grid mapping of the axes: "crs", or extended "other: lat lon crs: x y" (CF 5.6).
+
+    cf_xarray reads the second form from attributes alone, where decode_coords="all" does not leave
+    it, and fails where pyproj does not know one of the mappings.
+    """
+    coordinates: dict[str, set[str]] = {}
+    name = text.strip()
+    for word in text.replace(":", ": ").split():
+        if word.endswith(":"):
+            name = word[:-1]
+        coordinates.setdefault(name, set()).add(word)
+    own = [name for name, words in coordinates.items() if {axes.y, axes.x} <= words]
+    return next(iter(own or coordinates), name)
 
 
 def _warn_of_lost_mapping(
