@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 STAMP       := $(VENV)/.installed
 PACKAGE     := $(shell find xdeepr -name '*.py' 2>/dev/null)
 SCRIPTS     := $(sort $(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))
-LINTED      := conftest.py xdeepr tests $(wildcard examples) $(wildcard benchmarks)
+LINTED      := xdeepr tests $(wildcard examples) $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
