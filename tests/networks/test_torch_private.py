@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import torch
 from torch import nn
 
 from xdeepr.networks.autoencoder import VQAutoencoder
 from xdeepr.networks.bounded import TooLargeError, bounded
+from xdeepr.networks.building import before_loading
 
 
 class Renamed(nn.Linear):
     """Its weight was called "old" in a file; as our networks mend names while they load."""
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments):
-        state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}old")
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        before_loading(self, self.rename)
+
+    @staticmethod
+    def rename(_: nn.Module, tensors: dict[str, torch.Tensor], prefix: str, *__: object) -> None:
+        tensors[f"{prefix}weight"] = tensors.pop(f"{prefix}old")
 
 
 def test_a_module_may_change_names_while_it_loads() -> None:
     """With its prefix, also deep inside, and the caller's mapping stays as it was."""
-    inner = Renamed(2, 2)
-    network = nn.Sequential(nn.ModuleDict({"a": inner}))
+    network = nn.Sequential(nn.ModuleDict({"a": Renamed(2, 2)}))
     state = {"0.a.old": torch.ones(2, 2), "0.a.bias": torch.zeros(2)}
-    assert network.load_state_dict(state) == ([], [])
-    assert bool((inner.weight == 1).all())
+    for each in (network, copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        assert each.load_state_dict(state) == ([], [])
+        assert bool((each[0]["a"].weight == 1).all())
     assert set(state) == {"0.a.old", "0.a.bias"}
 
 

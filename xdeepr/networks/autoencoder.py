@@ -1,12 +1,6 @@
 """diffusers' autoencoders behind one interface: the spaces that latent diffusion works in.
 
-Both classes have
-
-* ``channels``, ``latent_channels``: channels of a field and of its latent;
-* ``multiple``: the spatial reduction d, to multiples of which the caller pads a field;
-* ``encode``: (N, channels, H, W) -> (N, latent_channels, H/d, W/d), without randomness;
-* ``decode``: the way back;
-* ``reconstruction_terms``: what the training objective is made of.
+``multiple`` is the spatial reduction d, to multiples of which the caller pads a field.
 """
 
 from __future__ import annotations
@@ -20,7 +14,7 @@ from torch import nn
 
 from xdeepr.errors import OptionError
 from xdeepr.networks import diffusers_nets
-from xdeepr.networks.building import takes
+from xdeepr.networks.building import before_loading, takes
 
 MEMORY = 0.98
 """Weight of the past in the record of how often an entry of the codebook is used."""
@@ -31,7 +25,7 @@ DEAD = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderOptions:
-    """Keywords of both autoencoders. Checked when made.
+    """Keywords of both autoencoders, checked when made: widths, groups and blocks fit together.
 
     Parameters
     ----------
@@ -54,11 +48,6 @@ class AutoencoderOptions:
         weights that were trained with it.
     sample_size : int or sequence of int
         Size of the fields of the training; recorded only.
-
-    Raises
-    ------
-    OptionError
-        If widths, groups and blocks do not fit together.
     """
 
     latent_channels: int = 4
@@ -147,12 +136,7 @@ class _Autoencoder(nn.Module):
 class KLAutoencoder(_Autoencoder):
     """A variational autoencoder whose latents are drawn towards a standard normal distribution.
 
-    Parameters
-    ----------
-    channels : int
-        Channels of a field, in and out.
-    **keywords : Any
-        Fields of :class:`AutoencoderOptions`.
+    Its keywords are `channels` and the fields of :class:`AutoencoderOptions`.
 
     References
     ----------
@@ -170,23 +154,12 @@ class KLAutoencoder(_Autoencoder):
     def reconstruction_terms(
         self, fields: torch.Tensor, noise: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstruct fields from a draw of the posterior distribution.
+        """Return the reconstruction of a posterior draw, (N, channels, H, W), and a penalty (N,).
 
-        Parameters
-        ----------
-        fields : torch.Tensor
-            Shape (N, channels, H, W).
-        noise : torch.Tensor
-            Standard normal, shape ``latent_shape(fields.shape)``.
-
-        Returns
-        -------
-        reconstruction : torch.Tensor
-            Shape (N, channels, H, W).
-        regularizer : torch.Tensor
-            Kullback–Leibler divergence of the posterior from the standard normal distribution,
-            summed over the latent and divided by the H · W pixels of the field, in nats, shape
-            (N,). Objectives weight it lightly, by 1e-6 to 1e-3.
+        The draw is made of standard normal `noise`, shape ``latent_shape(fields.shape)``. The
+        penalty is the Kullback–Leibler divergence of the posterior from the standard normal
+        distribution, summed over the latent and divided by the H · W pixels of the field, in
+        nats. Objectives weight it lightly, by 1e-6 to 1e-3.
         """
         posterior = self.model.encode(fields).latent_dist
         reconstruction = self.decode(posterior.mean + posterior.std * noise)
@@ -196,16 +169,11 @@ class KLAutoencoder(_Autoencoder):
 class VQAutoencoder(_Autoencoder):
     """An autoencoder whose latent pixels are entries of a learnt codebook.
 
+    Its keywords are `channels` and the fields of :class:`VQOptions`.
+
     The latent that :meth:`encode` returns, and that a diffusion model learns, is continuous:
     what the encoder says, before it is quantized. :meth:`decode` moves each of its pixels to the
     nearest entry of the codebook first, and so mends small errors of the diffusion.
-
-    Parameters
-    ----------
-    channels : int
-        Channels of a field, in and out.
-    **keywords : Any
-        Fields of :class:`VQOptions`.
 
     Notes
     -----
@@ -225,6 +193,7 @@ class VQAutoencoder(_Autoencoder):
         super().__init__(channels, "VQModel", options)
         self.latent_channels = options.vq_embed_dim or options.latent_channels
         self.register_buffer("usage", torch.zeros(options.num_vq_embeddings))
+        before_loading(self, self._count_as_used)
 
     def encode(self, fields: torch.Tensor) -> torch.Tensor:
         """Return the latent (N, latent_channels, H/d, W/d), not yet quantized."""
@@ -233,24 +202,14 @@ class VQAutoencoder(_Autoencoder):
     def reconstruction_terms(
         self, fields: torch.Tensor, noise: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstruct fields from the entries of the codebook nearest to their latent.
+        """Return the reconstruction from the nearest entries, (N, channels, H, W), and a penalty.
 
-        Parameters
-        ----------
-        fields : torch.Tensor
-            Shape (N, channels, H, W).
-        noise : torch.Tensor, optional
-            Not used: quantization is not random. Here so that both autoencoders are called alike.
-
-        Returns
-        -------
-        reconstruction : torch.Tensor
-            Shape (N, channels, H, W). Its gradient skips the quantization (ibid., section 3.2).
-        regularizer : torch.Tensor
-            Mean squared distance of the latent to its entries, shape (N,): the part that moves
-            the latent with weight 1, the part that moves the entries with diffusers' ``beta``
-            (0.25). This is the order of weights that DeepR's models were trained with; the
-            paper has it the other way round (ibid., equation 3).
+        The gradient of the first skips the quantization (ibid., section 3.2). `noise` is not used,
+        and here so that both autoencoders are called alike. The penalty, (N,), is the mean
+        squared distance of the latent to its entries: the part that moves the latent with weight
+        1, the part that moves the entries with diffusers' ``beta`` (0.25). This is the order of
+        weights that DeepR's models were trained with; the paper has it the other way round (ibid.,
+        equation 3).
         """
         latent = self.encode(fields)
         if self.training:
@@ -286,9 +245,7 @@ class VQAutoencoder(_Autoencoder):
         share = torch.bincount(nearest, minlength=len(codebook)) * (len(codebook) / len(pixels))
         self.usage.lerp_(share.to(self.usage), 1 - MEMORY)
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
-    ) -> None:
+    @staticmethod
+    def _count_as_used(network: Any, tensors: dict[str, Any], prefix: str, *_: Any) -> None:
         """Take weights that were trained without a record of use: all entries count as used."""
-        state_dict.setdefault(f"{prefix}usage", torch.ones_like(self.usage))
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+        tensors.setdefault(f"{prefix}usage", torch.ones_like(network.usage))

@@ -24,18 +24,10 @@ BOTH = ("unet2d", "unet2d-condition")
 class Block:
     """A down block of diffusers and the up block that mirrors it.
 
-    Parameters
-    ----------
-    down, up : str
-        Names of the two classes.
-    family : {"plain", "skip", "k", "encoder"}
-        How the block passes its fields on: "plain" ones may be mixed freely; "skip" ones carry a
-        coarsened copy of the input along; "k" ones keep no field between their levels; "encoder"
-        ones pass nothing to the other half.
-    attention : {"none", "self", "cross"}
-        What its pixels attend to: nothing, each other, or the tokens of the conditions as well.
-    networks : tuple of str
-        Names of the networks that run it.
+    Families pass their fields on in different ways: "plain" ones may be mixed freely; "skip" ones
+    carry a coarsened copy of the input along; "k" ones keep no field between their levels;
+    "encoder" ones pass nothing to the other half. Pixels attend to nothing, to each other ("self"),
+    or to the tokens of the conditions as well ("cross"). `networks` run it.
     """
 
     down: str
@@ -81,16 +73,9 @@ def runnable(network: str, half: Literal["down", "up"] = "down") -> list[str]:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Levels of a U-Net that fit together.
+    """Levels of a U-Net that fit together, from the finest; the up blocks from the coarsest.
 
-    Parameters
-    ----------
-    widths : tuple of int
-        Channels of each level, from the finest.
-    down, up : tuple of str
-        Blocks from the finest level to the coarsest, and back.
-    time_dim : int
-        Length of the vector that stands for noise level and time.
+    `time_dim` is the length of the vector that stands for noise level and time.
     """
 
     widths: tuple[int, ...]
@@ -121,7 +106,7 @@ class Arrangement:
             "block_out_channels": self.widths,
             "down_block_types": self.down,
             "up_block_types": self.up,
-            # of this width a head fits into any level; `adapt` sets the one that was asked for
+            # of this width a head fits into any level; `unet.prepare` sets the one asked for
             "attention_head_dim": 1,
         }
         if self.time_dim != 4 * self.widths[0]:
@@ -144,12 +129,6 @@ def arrange(
     Where `down` or `up` is missing it mirrors the other; where both are, `attention_levels` have
     attention, by default the coarsest. The other arguments are those of
     :class:`xdeepr.networks.unet.UNetOptions`.
-
-    Raises
-    ------
-    OptionError
-        For a list of the wrong length, an unknown block, one that the network does not run, or
-        blocks that do not fit together.
     """
     widths = tuple(widths)
     if not widths or min(widths) < 1:
@@ -172,8 +151,10 @@ def arrange(
             f"attention_levels={list(attention_levels)} and a list of block types say the same"
             " thing twice: leave one of them out."
         )
-    for half, given in (("down", down), ("up", up)):
-        _check_names(network, half, given, len(widths))
+    if down is not None:
+        _check_names(network, "down", down, len(widths))
+    if up is not None:
+        _check_names(network, "up", up, len(widths))
     mirrored = down is None
     if down is None:
         down = [PARTNERS[name] for name in reversed(up or ())]
@@ -187,33 +168,28 @@ def arrange(
     raise OptionError(_misfit(widths, down, up, time_dim))
 
 
-def _check_names(network: str, half: Any, names: Sequence[str] | None, levels: int) -> None:
-    """Refuse a list of the wrong length, and each block that does not run."""
-    if names is None:
-        return
+def _check_names(
+    network: str, half: Literal["down", "up"], names: Sequence[str], levels: int
+) -> None:
+    """Refuse a list of the wrong length, and a block of another half, or that does not run."""
     if isinstance(names, str) or len(names) != levels:
         raise OptionError(
             f"{half}_block_types={names!r}: give a list with one block for each of the {levels}"
             " levels of block_out_channels."
         )
+    possible = runnable(network, half)
     for name in names:
-        _check_name(network, half, name)
-
-
-def _check_name(network: str, half: Literal["down", "up"], name: str) -> None:
-    """Refuse a block that does not exist, stands in the wrong half or does not run."""
-    option, possible = f"{half}_block_types", runnable(network, half)
-    block = _BY_NAME.get(name)
-    if block is None or name != getattr(block, half):
-        raise OptionError(
-            f"{option} names {name!r}, which is no {half} block. Nearest:"
-            f" {', '.join(nearest(name, possible))}."
-        )
-    if network not in block.networks:
-        raise OptionError(
-            f"{option} names {name!r}, which {network!r} cannot run: {_REASONS[block.family]}."
-            f" It runs {', '.join(possible)}."
-        )
+        block = _BY_NAME.get(name)
+        if block is None or name != getattr(block, half):
+            raise OptionError(
+                f"{half}_block_types names {name!r}, which is no {half} block. Nearest:"
+                f" {', '.join(nearest(name, possible))}."
+            )
+        if network not in block.networks:
+            raise OptionError(
+                f"{half}_block_types names {name!r}, which {network!r} cannot run:"
+                f" {_REASONS[block.family]}. It runs {', '.join(possible)}."
+            )
 
 
 def _check_skips(down: Sequence[str], up: Sequence[str], mirrored: bool) -> None:

@@ -32,18 +32,7 @@ class TooLargeError(Exception):
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:
-    """Refuse numbers that no network has.
-
-    Parameters
-    ----------
-    config : mapping
-        Keywords of a network.
-
-    Raises
-    ------
-    TooLargeError
-        Names the option.
-    """
+    """Raise TooLargeError for numbers that no network has, and name the option."""
     for key, value in config.items():
         entries = value if isinstance(value, list | tuple) else [value]
         most = MOST_WINDOW if key == "window_size" else MOST
@@ -56,12 +45,9 @@ def check_sizes(config: Mapping[str, Any]) -> None:
 
 @contextmanager
 def bounded(*, tensors: int, numbers: int) -> Iterator[None]:
-    """Stop the construction of networks in this thread when they get too large.
+    """Stop the construction of networks in this thread when they get too large for their weights.
 
-    Parameters
-    ----------
-    tensors, numbers : int
-        Tensors in the file of weights, and numbers in all of them.
+    The file of weights holds so many `tensors`, and so many `numbers` in all of them.
 
     Raises
     ------

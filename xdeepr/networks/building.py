@@ -14,14 +14,9 @@ Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
 def takes(*sources: Callable[..., Any]) -> Callable[[Constructor], Constructor]:
-    """Show in a constructor's signature what its ``**keywords`` may be.
+    """Show in a constructor's signature the keywords that it hands on to others.
 
     A card's keywords are checked against signatures, and ``help`` shows them.
-
-    Parameters
-    ----------
-    *sources : callable
-        Dataclasses and constructors whose keywords it hands on.
 
     Examples
     --------
@@ -54,18 +49,19 @@ def takes(*sources: Callable[..., Any]) -> Callable[[Constructor], Constructor]:
 
 
 def apart(cls: type[Options], keywords: dict[str, Any]) -> tuple[Options, dict[str, Any]]:
-    """Return options made of those keywords that they have, and the other keywords.
-
-    Parameters
-    ----------
-    cls : type
-        A dataclass of options.
-    keywords : dict
-        Of a constructor.
-    """
+    """Return a dataclass of options made of those keywords that it has, and the other keywords."""
     names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
     own = {name: value for name, value in keywords.items() if name in names}
     return cls(**own), {k: v for k, v in keywords.items() if k not in names}
+
+
+def before_loading(network: nn.Module, mend: Callable[..., None]) -> None:
+    """Let ``mend(network, tensors, prefix, *_)`` change the tensors that the network is to load.
+
+    They are in a copy of the caller's mapping, and their names begin with the prefix. torch 2.4
+    has this hook under its private name only.
+    """
+    network._register_load_state_dict_pre_hook(mend, with_module=True)
 
 
 def zero_(layer: nn.Module) -> None:

@@ -24,11 +24,10 @@ class Conditions:
     labels : torch.Tensor, optional
         Features of the time as numbers, shape (N, L).
     lr : torch.Tensor, optional
-        Predictors on the LR grid with their context, shape (N, P, y, x); for networks that work
-        there or attend to it.
+        Predictors with their context, shape (N, P, y, x), if the network :func:`needs_lr`.
     covariates : torch.Tensor, optional
         The channels but the predictors on whole LR cells, shape (N, C − P, n · factor,
-        m · factor); for networks that work on the LR grid.
+        m · factor), if the network :func:`works_on_lr`.
     offsets : sequence of (int, int)
         HR pixels from the first whole LR cell to the tile, along y and x.
     """
@@ -79,23 +78,10 @@ def evaluate(
     noisy: torch.Tensor | None = None,
     noise_label: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Evaluate a network on a batch of tiles.
+    """Evaluate a network of the registry on a batch of N tiles: (N, V, H, W).
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        A network of the registry.
-    conditions : Conditions
-        One row for each tile.
-    noisy : torch.Tensor, optional
-        The scaled noisy target, shape (N, V, H, W), put before the channels.
-    noise_label : torch.Tensor, optional
-        Shape (N,). Default: zeros.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, V, H, W).
+    The scaled `noisy` target (N, V, H, W) is put before the channels; `noise_label` is (N,), by
+    default zeros.
     """
     if works_on_lr(network):
         return _on_lr_grid(network, conditions)

@@ -143,19 +143,8 @@ class UNet2DCondition(nn.Module):
     Each LR cell becomes a token: its predictors and its position in the window, through one
     linear layer. The network's inputs get the positions of their pixels, so that a pixel can ask
     for the cells near it. Each label of the time is one more token, and also enters all residual
-    blocks. Without LR cells and labels there is a single learnt token.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Noisy target plus conditions; predictands.
-    **keywords : Any
-        Fields of :class:`ConditionOptions`.
-
-    Raises
-    ------
-    OptionError
-        For an option that diffusers does not know, or blocks that do not run.
+    blocks. Without LR cells and labels there is a single learnt token. Keywords beside the
+    channels are the fields of :class:`ConditionOptions`.
 
     References
     ----------

@@ -10,7 +10,13 @@ from torch import nn
 
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.networks.building import takes, zero_
-from xdeepr.networks.deepr_config import check_config, context_of, pair_of, whole_number_of
+from xdeepr.networks.deepr_config import (
+    check_config,
+    context_of,
+    hr_shape_of,
+    pair_of,
+    whole_number_of,
+)
 from xdeepr.networks.folding import folding, whole_cells
 from xdeepr.networks.lr_parts import LRNetwork
 
@@ -47,19 +53,12 @@ class ConvBaseline(LRNetwork):
 
     Parameters
     ----------
-    in_channels, out_channels : int
-        Predictors and predictands.
     upblock_channels : (int, int), default: (64, 32)
         Widths inside each block that doubles the size.
     upblock_kernel_size : (int, int), default: (5, 3)
         Sizes of the two convolutions there, odd.
     **keywords : Any
         Of every :class:`~xdeepr.networks.lr_parts.LRNetwork`.
-
-    Raises
-    ------
-    OptionError
-        If the arguments do not fit together.
     """
 
     whole_cells = staticmethod(whole_cells)
@@ -103,18 +102,10 @@ class ConvBaseline(LRNetwork):
 
     @staticmethod
     def keywords_of_deepr(config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the keywords of the constructor for a published ``config.json``.
+        """Return the constructor's keywords for a ``config.json`` of DeepR's ``save_pretrained``.
 
-        Parameters
-        ----------
-        config : mapping
-            As DeepR's ``save_pretrained`` wrote it. The class was called ConvBilinear at first,
-            with the same tensors and without ``input_shape``, which was 44 by 60 cells.
-
-        Raises
-        ------
-        CheckpointError
-            If it has unknown keys, or the sizes in it contradict each other.
+        The class was called ConvBilinear at first, with the same tensors and without
+        ``input_shape``, which was 44 by 60 cells.
         """
         if config.get("model_type") == "conv_bilineal":
             raise CheckpointError(
@@ -127,15 +118,12 @@ class ConvBaseline(LRNetwork):
         check_config(config, "convbilinear", known, {"upscale_power2"})
         factor = whole_number_of(config, "upscale", 1)
         lr_shape = pair_of(config, "input_shape") or (44, 60)
-        hr_shape = pair_of(config, "sample_size")
+        hr_shape = hr_shape_of(config, factor)
         if hr_shape is None:
-            centre = pair_of(config, "image_size")
-            if centre is None:
-                raise CheckpointError(
-                    "config.json of a ConvBaseline has neither sample_size nor image_size: add"
-                    " sample_size, height and width of the HR fields."
-                )
-            hr_shape = centre[0] * factor, centre[1] * factor
+            raise CheckpointError(
+                "config.json of a ConvBaseline has neither sample_size nor image_size: add"
+                " sample_size, height and width of the HR fields."
+            )
         channels = whole_number_of(config, "num_channels", 1)
         # DeepR records upblock_kernel_size and does not use it: its kernels are always 5 and 3
         return {

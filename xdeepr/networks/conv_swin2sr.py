@@ -10,7 +10,13 @@ from torch import nn
 
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.networks.building import apart, takes
-from xdeepr.networks.deepr_config import check_config, context_of, pair_of, whole_number_of
+from xdeepr.networks.deepr_config import (
+    check_config,
+    context_of,
+    hr_shape_of,
+    pair_of,
+    whole_number_of,
+)
 from xdeepr.networks.folding import folding, whole_cells
 from xdeepr.networks.lr_parts import LRNetwork
 from xdeepr.networks.swin2sr import SwinNetwork, SwinOptions
@@ -18,6 +24,13 @@ from xdeepr.networks.transformers_swin import forget_mean_colour
 
 SWIN_KEYS = tuple(SwinOptions.__dataclass_fields__)
 """Keywords of the transformer, by the names of transformers."""
+
+KNOWN = {
+    *("input_shape", "sample_size", "image_size", "upscale", "real_upscale"),
+    *("num_channels", "num_channels_out", "num_high_res_covars", "num_low_res_covars"),
+    *("interpolation_method", "use_absolute_embeddings", *SWIN_KEYS),
+}
+"""Keys of a published ``config.json`` that are read."""
 
 DEEPR_DEFAULTS = {
     "embed_dim": 180,
@@ -38,8 +51,6 @@ class ConvSwin2SR(SwinNetwork):
 
     Parameters
     ----------
-    in_channels, out_channels : int
-        Predictors and predictands.
     merge : {"residual", "deepr"}, default: "residual"
         How covariates enter: by a :class:`~xdeepr.networks.lr_parts.CovariateHead`, or by DeepR's
         two linear maps of each pixel, which need an interpolation.
@@ -49,11 +60,6 @@ class ConvSwin2SR(SwinNetwork):
     **keywords : Any
         Of every :class:`~xdeepr.networks.lr_parts.LRNetwork`, and the fields of
         :class:`~xdeepr.networks.swin2sr.SwinOptions`.
-
-    Raises
-    ------
-    OptionError
-        If the arguments do not fit together.
 
     References
     ----------
@@ -116,22 +122,8 @@ class ConvSwin2SR(SwinNetwork):
 
     @staticmethod
     def keywords_of_deepr(config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the keywords of the constructor for a published ``config.json``.
-
-        Parameters
-        ----------
-        config : mapping
-            As DeepR's ``save_pretrained`` wrote it.
-
-        Raises
-        ------
-        CheckpointError
-            If it has unknown keys, or the sizes in it contradict each other.
-        """
-        known = {"input_shape", "sample_size", "image_size", "upscale", "real_upscale"}
-        known |= {"num_channels", "num_channels_out", "num_high_res_covars", "num_low_res_covars"}
-        known |= {"interpolation_method", "use_absolute_embeddings", *SWIN_KEYS}
-        check_config(config, "conv_swin2sr", known)
+        """Return the constructor's keywords for a published ``config.json``."""
+        check_config(config, "conv_swin2sr", KNOWN)
         for key in ("use_absolute_embeddings", "num_low_res_covars"):
             if config.get(key):
                 raise CheckpointError(
@@ -170,14 +162,9 @@ def _sizes(config: Mapping[str, Any]) -> tuple[tuple[int, int], int, int]:
     and leaves the same number of LR cells on all sides.
     """
     lr_shape = pair_of(config, "input_shape")
-    hr_shape = pair_of(config, "sample_size")
-    upscale, factor = (
-        whole_number_of(config, "upscale", 2),
-        whole_number_of(config, "real_upscale", 0),
-    )
-    centre = pair_of(config, "image_size")
-    if hr_shape is None and centre is not None and factor:
-        hr_shape = centre[0] * factor, centre[1] * factor
+    upscale = whole_number_of(config, "upscale", 2)
+    factor = whole_number_of(config, "real_upscale", 0)
+    hr_shape = hr_shape_of(config, factor)
     if lr_shape is None or hr_shape is None:
         missing = "input_shape" if lr_shape is None else "sample_size"
         raise CheckpointError(
@@ -193,6 +180,7 @@ def _sizes(config: Mapping[str, Any]) -> tuple[tuple[int, int], int, int]:
             fitting[candidate] = context_of(lr_shape, hr_shape, candidate)
         except CheckpointError:
             continue
+    centre = pair_of(config, "image_size")
     if centre is not None and len(fitting) > 1:
         fitting = {f: c for f, c in fitting.items() if (centre[0] * f, centre[1] * f) == hr_shape}
     if len(fitting) != 1:

@@ -23,21 +23,9 @@ def check_config(
     known: Collection[str],
     without_effect: Collection[str] = (),
 ) -> None:
-    """Refuse a published ``config.json`` that is of another model or says more than is known.
+    """Refuse a published ``config.json`` of another model type, or with keys that are not known.
 
-    Parameters
-    ----------
-    config : mapping
-        The configuration.
-    model_type : str
-        What it must be of.
-    known, without_effect : collection of str
-        Keys that are read, and that change nothing, beside :data:`WITHOUT_EFFECT`.
-
-    Raises
-    ------
-    CheckpointError
-        Names the keys and the nearest known ones.
+    Known are those that are read, those of this model without effect, and :data:`WITHOUT_EFFECT`.
     """
     other = config.get("model_type", model_type)
     if other != model_type:
@@ -55,13 +43,7 @@ def check_config(
 
 
 def whole_number_of(config: Mapping[str, Any], key: str, default: int) -> int:
-    """Return a whole number of a configuration; null counts as missing.
-
-    Raises
-    ------
-    CheckpointError
-        If it is something else, or negative.
-    """
+    """Return a whole number, from 0, of a configuration; null counts as missing."""
     value = default if config.get(key) is None else config[key]
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise CheckpointError(f"config.json: {key} is {value!r}, where a whole number is due.")
@@ -69,13 +51,7 @@ def whole_number_of(config: Mapping[str, Any], key: str, default: int) -> int:
 
 
 def pair_of(config: Mapping[str, Any], key: str) -> tuple[int, int] | None:
-    """Return height and width of a configuration; one number stands for both.
-
-    Raises
-    ------
-    CheckpointError
-        If it is something else.
-    """
+    """Return height and width of a configuration; one number stands for both."""
     value = config.get(key)
     if value is None:
         return None
@@ -85,14 +61,16 @@ def pair_of(config: Mapping[str, Any], key: str) -> tuple[int, int] | None:
     return pair[0], pair[1]
 
 
-def context_of(lr_shape: tuple[int, int], hr_shape: tuple[int, int], factor: int) -> int:
-    """Return the LR cells around the HR fields on each side.
+def hr_shape_of(config: Mapping[str, Any], factor: int) -> tuple[int, int] | None:
+    """Return the size of the HR fields, or what follows from ``image_size``, the LR cells in it."""
+    hr_shape, cells = pair_of(config, "sample_size"), pair_of(config, "image_size")
+    if hr_shape is None and cells is not None and factor:
+        return cells[0] * factor, cells[1] * factor
+    return hr_shape
 
-    Raises
-    ------
-    CheckpointError
-        If the sizes do not nest, or the four sides differ.
-    """
+
+def context_of(lr_shape: tuple[int, int], hr_shape: tuple[int, int], factor: int) -> int:
+    """Return the LR cells around the HR fields, which must be as many on each side."""
     twice = {
         cells - pixels // factor if pixels % factor == 0 else -1
         for cells, pixels in zip(lr_shape, hr_shape, strict=True)

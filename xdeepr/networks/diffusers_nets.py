@@ -16,13 +16,7 @@ from xdeepr.networks.building import zero_
 
 
 def build_unet(name: str, keywords: Mapping[str, Any]) -> Any:
-    """Build ``UNet2DModel`` or ``UNet2DConditionModel``, whose errors are made readable.
-
-    Raises
-    ------
-    OptionError
-        If the widths do not suit the groups of the normalization, or diffusers is too old.
-    """
+    """Build ``UNet2DModel`` or ``UNet2DConditionModel``, whose errors are made readable."""
     import diffusers
 
     try:
@@ -42,13 +36,7 @@ def build_unet(name: str, keywords: Mapping[str, Any]) -> Any:
 
 
 def build_autoencoder(name: str, keywords: Mapping[str, Any]) -> Any:
-    """Build ``AutoencoderKL`` or ``VQModel``.
-
-    Raises
-    ------
-    OptionError
-        If diffusers lacks a block or an activation.
-    """
+    """Build ``AutoencoderKL`` or ``VQModel``."""
     import diffusers
 
     try:

@@ -13,14 +13,8 @@ from xdeepr.errors import OptionError
 class Folding:
     """How a convolution without padding leads from the LR cells to a size that doublings enlarge.
 
-    Parameters
-    ----------
-    levels : int
-        Doublings from there to the HR grid.
-    kernel : (int, int)
-        Size of the convolution along y and x.
-    lr_shape : (int, int) or None
-        Size of the LR input, context included, where the kernel belongs to one size.
+    `kernel` is its size along y and x, `levels` the number of doublings from there to the HR grid;
+    `lr_shape` is the size of the LR input, context included, where the kernel belongs to one size.
     """
 
     levels: int
@@ -42,19 +36,8 @@ def folding(factor: int, context: int, lr_shape: Sequence[int] | None) -> Foldin
 
     It maps y LR cells, context included, onto H / 2^k, where H is the HR size and k the number of
     doublings, ⌈log₂ factor⌉. If the factor is 2^k itself, this is y − 2 · context: the kernel
-    folds the context in, and any size will do. Otherwise the kernel depends on y.
-
-    Parameters
-    ----------
-    factor, context : int
-        HR pixels along the edge of an LR cell; extra LR cells on each side.
-    lr_shape : sequence of int, optional
-        Size of the LR input along y and x, context included.
-
-    Raises
-    ------
-    OptionError
-        If the size is needed and missing, or does not lead to whole numbers.
+    folds the context in, and any size will do. Otherwise the kernel depends on y, and `lr_shape`,
+    the size of the LR input along y and x with its context, is needed.
     """
     levels = (factor - 1).bit_length()
     if factor == 2**levels:

@@ -33,11 +33,6 @@ class LRNetwork(nn.Module):
     interpolation : {"bicubic", "bilinear", "nearest"}, optional
         Interpolate the first `out_channels` predictors and add them to the output. By default
         nothing is added.
-
-    Raises
-    ------
-    OptionError
-        If the arguments do not fit together.
     """
 
     grid = "lr"
@@ -88,19 +83,10 @@ class LRNetwork(nn.Module):
         return fields if base is None else fields + base
 
     def forward(self, lr: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
-        """Return HR fields.
+        """Return HR fields (N, out, H, W), H = (y − 2 · context) · factor and W alike.
 
-        Parameters
-        ----------
-        lr : torch.Tensor
-            Normalized predictors with their context, shape (N, in, y, x).
-        covariates : torch.Tensor, optional
-            Normalized HR covariates, shape (N, K, H, W), or (1, K, H, W) for all entries.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (N, out, H, W) with H = (y − 2 · context) · factor, W alike.
+        Normalized predictors with their context are (N, in, y, x); normalized HR covariates are
+        (N, K, H, W), or (1, K, H, W) for all entries.
         """
         fields, base = self.enlarge(lr), None
         if self.covariate_channels:
@@ -128,15 +114,10 @@ class CovariateHead(nn.Module):
 
 
 def baseline(lr: torch.Tensor, context: int, factor: int, channels: int, mode: str) -> torch.Tensor:
-    """Interpolate the first channels of the LR cells without their context.
+    """Interpolate the first channels of the LR cells without their context to the HR grid.
 
     As torch's ``interpolate`` has it, cells are areas, and the edges of the centre repeat, also
     where the context knows better. This is DeepR's way.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, channels, (y − 2 · context) · factor, (x − 2 · context) · factor).
     """
     height, width = lr.shape[-2:]
     centre = lr[:, :channels, context : height - context, context : width - context]
@@ -146,13 +127,7 @@ def baseline(lr: torch.Tensor, context: int, factor: int, channels: int, mode: s
 def batch_of_covariates(
     covariates: torch.Tensor | None, channels: int, fields: torch.Tensor
 ) -> torch.Tensor:
-    """Return K covariates for each entry of fields (N, C, H, W): (N, K, H, W), also from one map.
-
-    Raises
-    ------
-    OptionError
-        If they are missing or have another shape.
-    """
+    """Return K covariates for each of N fields, (N, K, H, W), also where one map is given."""
     count, _, height, width = fields.shape
     shape = None if covariates is None else tuple(covariates.shape)
     if covariates is None or shape not in (

@@ -19,24 +19,10 @@ def padded(inputs: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 def padded_call(
     network: nn.Module, inputs: torch.Tensor, *labels: torch.Tensor | None
 ) -> torch.Tensor:
-    """Call a network on fields of any size.
+    """Call a network on fields (N, C, H, W) of any size, and return (N, out, H, W).
 
-    Edges are reflected on the high side up to the next multiple of ``network.multiple`` and
-    the padding is removed from the output.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Has the attribute ``multiple``.
-    inputs : torch.Tensor
-        Shape (N, C, H, W).
-    *labels : torch.Tensor or None
-        Further arguments of the network, which are handed on.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, out, H, W).
+    Edges are reflected on the high side up to the next multiple of ``network.multiple`` and the
+    padding is removed from the output. `labels`, its further arguments, are handed on.
     """
     height, width = inputs.shape[-2:]
     multiple = int(network.multiple)  # type: ignore[arg-type]

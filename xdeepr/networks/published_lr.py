@@ -15,15 +15,7 @@ class _NorthFirst:
     """
 
     def forward(self, lr: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
-        """Return HR fields (N, out, H, W) with ascending rows, like those that are given.
-
-        Parameters
-        ----------
-        lr : torch.Tensor
-            Normalized predictors with their context, shape (N, in, y, x).
-        covariates : torch.Tensor, optional
-            HR covariates, shape (N, K, H, W).
-        """
+        """Return HR fields (N, out, H, W) with ascending rows, like `lr` and `covariates`."""
         statics = None if covariates is None else covariates.flip(-2)
         forward = super().forward  # type: ignore[misc]
         out: torch.Tensor = forward(lr.flip(-2), statics)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from xdeepr.errors import CheckpointError
+from xdeepr.networks.building import zero_
 
 HOURS = 24
 """Classes of an embedding of the hour."""
@@ -19,15 +20,11 @@ class PublishedUNet(nn.Module):
 
     Parameters
     ----------
-    in_channels, out_channels : int
-        Noisy target plus conditions; predictands.
     time_labels : mapping of str to str
         Empty, or ``{"hour": encoding}``. "class": the table of the configuration's
         ``num_class_embeds``; "timestep": sinusoids and learnt layers
         (``class_embed_type="timestep"``); "positional": sinusoids with the longest period of 24
         hours (``class_embed_type="identity"``).
-    lr_channels : int
-        The network does not look at the LR grid: only 0.
     label_scale : float
         Factor on the noise label. These networks are told the number of the timestep itself.
     north_first : bool
@@ -35,11 +32,6 @@ class PublishedUNet(nn.Module):
         Fields come and go with ascending rows all the same.
     **config : Any
         The other keywords of ``UNet2DModel``, as its ``config.json`` has them.
-
-    Raises
-    ------
-    CheckpointError
-        If the embedding of the hour does not suit the configuration.
 
     References
     ----------
@@ -74,8 +66,7 @@ class PublishedUNet(nn.Module):
             in_channels=in_channels, out_channels=out_channels, **_as_tuples(config)
         )
         self.multiple = 2 ** (len(self.unet.config["block_out_channels"]) - 1)
-        nn.init.zeros_(self.unet.conv_out.weight)
-        nn.init.zeros_(self.unet.conv_out.bias)
+        zero_(self.unet.conv_out)
 
     def forward(
         self,
@@ -84,23 +75,9 @@ class PublishedUNet(nn.Module):
         labels: torch.Tensor | None = None,
         lr: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the network's output.
+        """Return (N, out, H, W); see :mod:`xdeepr.networks.registry` for the arguments.
 
-        Parameters
-        ----------
-        inputs : torch.Tensor
-            Noisy target and condition channels, shape (N, in, H, W), rows ascending.
-        noise_label : torch.Tensor
-            Timestep, shape (N,).
-        labels : torch.Tensor, optional
-            Hour of day in UTC, shape (N, 1). Whole hours are classes: 13:30 counts as 13.
-        lr : torch.Tensor, optional
-            Not looked at.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (N, out, H, W).
+        The noise label is the timestep. Whole hours are classes: 13:30 counts as 13.
         """
         rows = inputs.flip(-2) if self.north_first else inputs
         out = self.unet(
@@ -130,20 +107,7 @@ class PublishedUNet(nn.Module):
 
 
 def hour_encoding(time_labels: Mapping[str, str], config: Mapping[str, Any]) -> str | None:
-    """Return how the hour is embedded, if it is.
-
-    Parameters
-    ----------
-    time_labels : mapping of str to str
-        What the network is to be told.
-    config : mapping
-        Keywords of ``UNet2DModel``.
-
-    Raises
-    ------
-    CheckpointError
-        If the two do not suit each other.
-    """
+    """Return how the hour is embedded, if it is; it must suit the keywords of ``UNet2DModel``."""
     asked = time_labels.get("hour")
     if set(time_labels) - {"hour"} or asked not in (None, "class", "timestep", "positional"):
         raise CheckpointError(

@@ -48,43 +48,19 @@ NETWORKS: dict[str, str] = {
 
 
 def network_class(name: str) -> type[nn.Module]:
-    """Return the class of a network.
-
-    Parameters
-    ----------
-    name : str
-        A key of :data:`NETWORKS`.
-
-    Raises
-    ------
-    OptionError
-        For an unknown name; names the nearest ones.
-    """
+    """Return the class of a network; an unknown name raises with the nearest ones."""
     module, cls = NETWORKS[one_of("network", name, NETWORKS)].split(":")
     network: type[nn.Module] = getattr(import_module(module), cls)
     return network
 
 
 def build(name: str, config: dict[str, Any]) -> nn.Module:
-    """Build a network with fresh weights.
-
-    Parameters
-    ----------
-    name : str
-        A key of :data:`NETWORKS`.
-    config : dict
-        Keywords of the network's constructor.
-
-    Returns
-    -------
-    torch.nn.Module
+    """Build the network of a name in :data:`NETWORKS` with fresh weights, from its keywords.
 
     Raises
     ------
-    OptionError
-        For an unknown name.
     CheckpointError
-        If the configuration does not fit the network.
+        If the keywords do not fit the network.
     """
     cls = network_class(name)
     try:

@@ -12,7 +12,7 @@ from torch import nn
 
 from xdeepr.checks import one_of, whole_number
 from xdeepr.errors import OptionError
-from xdeepr.networks.building import apart, takes
+from xdeepr.networks.building import apart, before_loading, takes
 from xdeepr.networks.lr_parts import LRNetwork
 from xdeepr.networks.padding import padded
 from xdeepr.networks.transformers_swin import (
@@ -61,11 +61,6 @@ class SwinOptions:
     upsampler : {"pixelshuffle", "pixelshuffledirect", "nearest+conv", "pixelshuffle_aux"}
         The way to the HR grid. The second is the cheapest, the first the most accurate at equal
         cost; the third is for factor 4, the last for exactly 3 channels in and out.
-
-    Raises
-    ------
-    OptionError
-        If the options do not fit together.
     """
 
     embed_dim: int = 60
@@ -109,13 +104,7 @@ class SwinOptions:
         one_of("resi_connection", self.resi_connection, ("1conv", "3conv"))
 
     def build(self, in_channels: int, out_channels: int, upscale: int) -> nn.Module:
-        """Build the transformer, whose fresh output is zero; `upscale` is 3 or a power of two.
-
-        Raises
-        ------
-        OptionError
-            If the upsampler does not suit the channels or the factor.
-        """
+        """Build the transformer, whose fresh output is zero; `upscale` is 3 or a power of two."""
         if self.upsampler == "pixelshuffle_aux" and (in_channels, out_channels) != (3, 3):
             raise OptionError(
                 "upsampler='pixelshuffle_aux' needs exactly 3 channels in and out, and there are"
@@ -140,23 +129,17 @@ class SwinNetwork(LRNetwork):
 
     swin: Any
 
+    def __init__(self, in_channels: int, out_channels: int, **keywords: Any) -> None:
+        super().__init__(in_channels, out_channels, **keywords)
+        before_loading(self, self._take)
+
     def run_swin(self, lr: torch.Tensor, *, any_size: bool) -> torch.Tensor:
-        """Run the transformer on fields of any size.
+        """Run the transformer on fields (N, in, y, x): (N, out, y · upscale, x · upscale).
 
-        Parameters
-        ----------
-        lr : torch.Tensor
-            Shape (N, in, y, x).
-        any_size : bool
-            Pad to two windows along each axis at least. There are versions of transformers that
-            stop shifting windows once they saw a single one, also in every later call, so that
-            results would depend on what was computed before. A network that only ever has one
-            size does not need it.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (N, out, y · upscale, x · upscale).
+        With `any_size`, pad to two windows along each axis at least. There are versions of
+        transformers that stop shifting windows once they saw a single one, also in every later
+        call, so that results would depend on what was computed before. A network that only ever
+        has one size does not need it.
         """
         window, upscale = self.swin.config.window_size, self.swin.config.upscale
         height, width = lr.shape[-2:]
@@ -174,14 +157,13 @@ class SwinNetwork(LRNetwork):
                 state[renamed(key, 1, 0)] = state.pop(key)
         return state
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
-    ) -> None:
-        for key in [key for key in state_dict if key.startswith(f"{prefix}swin.")]:
-            value = state_dict.pop(key)
+    @staticmethod
+    def _take(network: Any, tensors: dict[str, Any], prefix: str, *_: Any) -> None:
+        """Give the tensors of a checkpoint the names of this version of transformers."""
+        for key in [key for key in tensors if key.startswith(f"{prefix}swin.")]:
+            value = tensors.pop(key)
             if not key.endswith(DERIVED):
-                state_dict[renamed(key, 0, 1) if self._newer_names else key] = value
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+                tensors[renamed(key, 0, 1) if network._newer_names else key] = value
 
     @cached_property
     def _newer_names(self) -> bool:
@@ -191,20 +173,9 @@ class SwinNetwork(LRNetwork):
 class Swin2SR(SwinNetwork):
     """A transformer with shifted windows on the LR grid, and convolutions up to the HR grid.
 
-    The transformer sees the context; the output is cut. Any size of the input will do.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Predictors and predictands.
-    **keywords : Any
-        Of every :class:`~xdeepr.networks.lr_parts.LRNetwork`, where `factor` is 2, 3, 4 or 8, and
-        the fields of :class:`SwinOptions`.
-
-    Raises
-    ------
-    OptionError
-        For another factor or options that do not fit together.
+    The transformer sees the context; the output is cut. Any size of the input will do. Keywords
+    are those of every :class:`~xdeepr.networks.lr_parts.LRNetwork`, where `factor` is 2, 3, 4 or
+    8, and the fields of :class:`SwinOptions`.
 
     References
     ----------

@@ -14,6 +14,7 @@ from torch import nn
 
 from xdeepr.checks import one_of
 from xdeepr.errors import OptionError
+from xdeepr.networks.building import zero_
 from xdeepr.networks.time_labels import LABEL_SCALE, FourierFeatures, TimeLabels, sinusoid
 
 
@@ -51,12 +52,7 @@ class ResidualBlock(nn.Module):
 class SelfAttention(nn.Module):
     """Each pixel takes from all pixels what its features ask for.
 
-    Parameters
-    ----------
-    width, head_width : int
-        Channels, and those of a head; a width that is no multiple of it gets a single head.
-    groups : int
-        Groups of the normalization.
+    A width that is no multiple of the heads' gets a single head.
 
     References
     ----------
@@ -106,10 +102,12 @@ class Step(nn.Module):
 class TailoredUNet(nn.Module):
     """The U-Net that DeepR calls tailored, written anew, under its newer and older names.
 
+    Keywords that are not listed are those of :class:`xdeepr.networks.unet.UNetOptions`, but that
+    there are fewer `norm_num_groups` where a width is no multiple, and `lr_channels` is not used:
+    this network sees the predictors as channels only.
+
     Parameters
     ----------
-    in_channels, out_channels : int
-        Noisy target plus conditions; predictands.
     block_out_channels : sequence of int
         Width of each level, from the finest. Default: (16, 32, 64, 256).
     is_attention : sequence of bool
@@ -117,10 +115,6 @@ class TailoredUNet(nn.Module):
         Default: the coarser half of the levels.
     layers_per_block : int
         Residual blocks in each level on the way down; one more on the way up. Default: 2.
-    time_embedding_type : {"positional", "fourier"}
-        Noise level as sines and cosines at geometric or at random wavelengths.
-    sample_size : int or sequence of int, optional
-        Taken for the sake of DeepR's configurations and not used: sizes are free.
     image_channels : int, optional
         Older name of `out_channels`.
     n_channels : int, optional
@@ -133,23 +127,6 @@ class TailoredUNet(nn.Module):
     conditioned_on_input : int or bool, optional
         Older way to give `in_channels`: number of condition channels beside the noisy target.
         True and False only say whether there are any.
-    attention_head_dim : int
-        Channels of an attention head.
-    dropout : float
-        Dropout in the residual blocks, in training only.
-    norm_num_groups : int
-        Groups of the normalization; fewer where a width is no multiple.
-    label_scale : float
-        Factor of the noise label before its embedding, whose shortest wavelength is 2 pi.
-    time_labels : mapping of str to str, optional
-        Hour and day of year as labels; see :class:`xdeepr.networks.time_labels.TimeLabels`.
-    lr_channels : int
-        Not used: this network sees the predictors as channels only.
-
-    Raises
-    ------
-    OptionError
-        For old and new names of the same thing at once, and lists of unequal length.
 
     References
     ----------
@@ -216,8 +193,7 @@ class TailoredUNet(nn.Module):
             nn.Conv2d(widths[0], outputs, 3, padding=1),
         )
         # EDM starts from the prediction 0, so that D(x) is c_skip · x at first
-        nn.init.zeros_(self.last[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.last[-1].bias)  # type: ignore[arg-type]
+        zero_(self.last[-1])
 
     def forward(
         self,

@@ -29,25 +29,11 @@ def sinusoid(
     cosine_first: bool = False,
     shift: float = 1.0,
 ) -> torch.Tensor:
-    """Return sines and cosines of numbers at geometrically spaced wavelengths.
+    """Return sines and cosines of numbers (N,) at geometrically spaced wavelengths.
 
-    Parameters
-    ----------
-    values : torch.Tensor
-        Shape (N,).
-    width : int
-        Number of features, at least 4.
-    max_period : float
-        Longest wavelength, divided by 2 pi; the shortest is 1.
-    cosine_first : bool
-        Order of the two halves.
-    shift : float
-        1: the longest wavelength is reached. 0: it would be the next.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (N, width), float32; an odd width ends with a zero.
+    They are (N, width), float32, with a width of at least 4; an odd width ends with a zero.
+    Wavelengths over 2 pi go from 1 to `max_period`, which is reached with a `shift` of 1, and would
+    be the next with 0.
 
     References
     ----------
@@ -63,13 +49,8 @@ def sinusoid(
 class FourierFeatures(nn.Module):
     """Sines and cosines of a number at random frequencies, which stay as they were drawn.
 
-    Parameters
-    ----------
-    width : int
-        Number of features.
-    bandwidth : float
-        Standard deviation of the frequencies, in cycles for each unit of the number. By default
-        one cycle for a change of the noise label log(sigma)/4 by 1, after its scaling.
+    Their standard deviation, `bandwidth`, is in cycles for each unit of the number. By default it
+    is one cycle for a change of the noise label log(sigma)/4 by 1, after its scaling.
 
     References
     ----------
@@ -102,11 +83,6 @@ class TimeLabels(nn.Module):
         learnt layers (option C).
     dim : int
         Length of the vectors.
-
-    Raises
-    ------
-    OptionError
-        For an unknown feature or encoding.
     """
 
     def __init__(self, time_labels: Mapping[str, str], dim: int) -> None:
@@ -128,22 +104,9 @@ class TimeLabels(nn.Module):
                 )
 
     def tokens(self, labels: torch.Tensor | None) -> torch.Tensor:
-        """Return one vector for each label.
+        """Return one vector for each label, (N, L, dim) for labels (N, L).
 
-        Parameters
-        ----------
-        labels : torch.Tensor
-            Shape (N, L), one column for each feature in the order of `time_labels`.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (N, L, dim).
-
-        Raises
-        ------
-        OptionError
-            If the labels are missing or their number is wrong.
+        Columns are in the order of `time_labels`.
         """
         if labels is None or labels.ndim != 2 or labels.shape[1] != len(self.encodings):
             given = None if labels is None else tuple(labels.shape)

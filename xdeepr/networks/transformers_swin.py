@@ -38,12 +38,9 @@ DERIVED = ("relative_coords_table", "relative_position_index")
 
 
 class DropPath(nn.Module):
-    """Leave a branch out for some entries of a batch, in training only.
+    """Leave a branch out for a share of the entries of a batch, in training only.
 
-    Parameters
-    ----------
-    rate : float
-        Share of the entries. The others are enlarged, so that the mean stays.
+    The other entries are enlarged, so that the mean stays.
 
     References
     ----------
@@ -65,26 +62,7 @@ class DropPath(nn.Module):
 def build_swin(
     in_channels: int, out_channels: int, upscale: int, options: Mapping[str, Any]
 ) -> Any:
-    """Build transformers' network, whose fresh output is zero.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Channels in and out.
-    upscale : int
-        2, 3, 4, 8 or a higher power of two.
-    options : mapping
-        Other keywords of its configuration.
-
-    Returns
-    -------
-    torch.nn.Module
-
-    Raises
-    ------
-    OptionError
-        If transformers refuses an option.
-    """
+    """Build transformers' network, whose fresh output is zero; `upscale` is 3 or a power of two."""
     from huggingface_hub import errors
     from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution
 
@@ -105,16 +83,12 @@ def build_swin(
             f"transformers cannot build Swin2SR from these options ({error}): compare them"
             " with the documentation of xdeepr.networks.swin2sr.SwinOptions."
         ) from error
-    drop_layers(swin, options["drop_path_rate"])
-    zero_(last_layer(swin))
-    return swin
-
-
-def drop_layers(swin: Any, rate: float) -> None:
-    """Drop layers at rates that grow evenly up to the last; versions forget it, or use one rate."""
+    # layers are dropped at rates that grow up to the last; versions forget it, or use one rate
     layers = [layer for stage in swin.swin2sr.encoder.stages for layer in stage.layers]
     for number, layer in enumerate(layers, 1):
-        layer.drop_path = DropPath(rate * number / len(layers))
+        layer.drop_path = DropPath(options["drop_path_rate"] * number / len(layers))
+    zero_(last_layer(swin))
+    return swin
 
 
 def last_layer(swin: Any) -> nn.Module:

@@ -71,11 +71,6 @@ class UNetOptions:
         Hour and day of year as labels; see :class:`xdeepr.networks.time_labels.TimeLabels`.
     lr_channels : int
         Predictors on the LR grid, for a network that looks at them.
-
-    Raises
-    ------
-    OptionError
-        For a value that diffusers does not know.
     """
 
     network: ClassVar[str] = "unet2d"
@@ -189,18 +184,8 @@ class PlainOptions(UNetOptions):
 class UNet2D(nn.Module):
     """A U-Net of residual blocks, without attention unless asked.
 
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Noisy target plus conditions; predictands.
-    **keywords : Any
-        Fields of :class:`PlainOptions`. `lr_channels` is not used: this network sees the
-        predictors as channels only.
-
-    Raises
-    ------
-    OptionError
-        For an option that diffusers does not know, or blocks that do not run.
+    Keywords beside the channels are the fields of :class:`PlainOptions`. `lr_channels` is not
+    used: this network sees the predictors as channels only.
 
     References
     ----------
