@@ -120,7 +120,9 @@ def downscale(
 
     Examples
     --------
-    >>> out = xdeepr.downscale(ds, "bicubic", factor=4)  # doctest: +SKIP
+    >>> lr, hr, _ = xdeepr.synthetic.example_pair(days=1)
+    >>> xdeepr.downscale(lr, "bicubic", factor=4)["t2m"].shape
+    (24, 64, 64)
     """
     check_missing(missing)
     whole_number("members", members, optional=True)

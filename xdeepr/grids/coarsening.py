@@ -50,7 +50,9 @@ def coarsen(obj: XarrayObject, factor: int, *, boundary: Boundary = "exact") -> 
 
     Examples
     --------
-    >>> lr = xdeepr.coarsen(hr, 4, boundary="trim")  # doctest: +SKIP
+    >>> _, hr, _ = xdeepr.synthetic.example_pair(days=1)
+    >>> xdeepr.coarsen(hr, 5, boundary="trim")["t2m"].shape
+    (24, 12, 12)
     """
     whole_number("factor", factor, least=2)
     one_of("boundary", boundary, get_args(Boundary))

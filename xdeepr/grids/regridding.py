@@ -69,9 +69,11 @@ def nest(
 
     Examples
     --------
-    >>> lr = era5.deepr.nest(cerra)  # doctest: +SKIP
-    >>> model = lr.deepr.fit(cerra)  # doctest: +SKIP
-    >>> out = new_era5.deepr.nest(cerra).deepr.downscale(model)  # doctest: +SKIP
+    >>> from xdeepr.synthetic import SyntheticClimate
+    >>> coarse = SyntheticClimate(resolution=0.1).sample("2001-07-01T12", seed=0)[0]
+    >>> fine = SyntheticClimate(shape=(24, 24), south=39, west=5).sample("2001-07-01T12", seed=0)[1]
+    >>> coarse.deepr.nest(fine).deepr.downscale("bicubic", like=fine)["t2m"].shape
+    (1, 24, 24)
     """
     source, fine = gridded(obj), gridded(like).grid
     _check_kinds(source.grid, fine)

@@ -49,7 +49,8 @@ def load(model: str | os.PathLike[str]) -> Downscaler:
     Examples
     --------
     >>> import xdeepr
-    >>> model = xdeepr.load("ddpm")  # doctest: +SKIP
+    >>> xdeepr.load("ddpm").card.factor
+    4
     """
     return load_folder(locate(model))
 
