@@ -110,18 +110,7 @@ def fetch_file(name: str, *, base_url: str | None = None, progress: bool = True)
 
 
 def fetch_all(*, progress: bool = True) -> list[Path]:
-    """Fetch every example file (20 MB), for use where there is no network later.
-
-    Parameters
-    ----------
-    progress : bool, default True
-        Say what is downloaded and show progress bars.
-
-    Returns
-    -------
-    list of pathlib.Path
-        All files of the registry, in its order.
-    """
+    """Fetch every example file of the registry (20 MB), for use where there is no network later."""
     return [fetch_file(name, progress=progress) for name in _storage().registry_files]
 
 
@@ -152,20 +141,12 @@ def fetch_mogreps_uk(
 ) -> list[Path]:
     """MOGREPS-UK ensemble forecasts at 2 km: 12 realizations on 200 × 200 points.
 
+    One file for each of 2 to 5 June 2017, 15 UTC, on a Lambert azimuthal equal-area grid.
+
     Parameters
     ----------
     variable : {"air_temperature", "wind_speed"}, default "air_temperature"
         Screen temperature in K, or wind speed at 10 m in m s-1.
-
-    Returns
-    -------
-    list of pathlib.Path
-        One file for each of 2 to 5 June 2017, 15 UTC, on a Lambert azimuthal equal-area grid.
-
-    Raises
-    ------
-    OptionError
-        If `variable` is not one of the two.
     """
     stem = _MOGREPS_STEMS[one_of("variable", variable, _MOGREPS_STEMS)]
     names = [f"mogreps-uk/{date}T0300Z-PT0012H-{stem}.nc" for date in _MOGREPS_DATES]
@@ -173,13 +154,7 @@ def fetch_mogreps_uk(
 
 
 def fetch_mogreps_uk_static(*, progress: bool = True) -> list[Path]:
-    """Land mask and roughness length on the grid of :func:`fetch_mogreps_uk`.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The land mask, then the vegetative roughness length.
-    """
+    """Land mask, then vegetative roughness length, on the grid of :func:`fetch_mogreps_uk`."""
     stems = ("static_land_binary_mask_200x200", "static_roughness_length_200x200")
     return [fetch_file(f"mogreps-uk/{stem}.nc", progress=progress) for stem in stems]
 
@@ -190,23 +165,12 @@ def fetch_ukv_orography(*, progress: bool = True) -> Path:
 
 
 def open_era5_italy(*, chunks: Chunks = None) -> xr.Dataset:
-    """Open :func:`fetch_era5_italy`.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``t2m`` (time, latitude, longitude) in K.
-    """
+    """Open :func:`fetch_era5_italy`: ``t2m`` (time, latitude, longitude) in K."""
     return xr.open_dataset(fetch_era5_italy(), engine="netcdf4", chunks=chunks)
 
 
 def open_era5_uk(*, chunks: Chunks = None) -> xr.Dataset:
-    """Open :func:`fetch_era5_uk` through cfgrib.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``t2m`` (time, latitude, longitude) in K.
+    """Open :func:`fetch_era5_uk` through cfgrib: ``t2m`` (time, latitude, longitude) in K.
 
     Raises
     ------
@@ -226,11 +190,8 @@ def open_era5_uk(*, chunks: Chunks = None) -> xr.Dataset:
 def open_era5_static(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_era5_static`, without its time dimension of length one.
 
-    Returns
-    -------
-    xarray.Dataset
-        ``z`` in m2 s-2 (divide by 9.80665 for metres) and ``lsm`` in 0 to 1, both
-        (latitude, longitude) with longitudes 0 to 360.
+    ``z`` in m2 s-2 (divide by 9.80665 for metres) and ``lsm`` in 0 to 1 are (latitude, longitude),
+    with longitudes 0 to 360.
     """
     static = xr.open_dataset(fetch_era5_static(), engine="netcdf4", chunks=chunks)
     return static.isel(time=0, drop=True)
@@ -241,17 +202,9 @@ def open_mogreps_uk(
 ) -> xr.Dataset:
     """Open the four files of :func:`fetch_mogreps_uk`, joined in time.
 
-    Parameters
-    ----------
-    variable : {"air_temperature", "wind_speed"}, default "air_temperature"
-        Screen temperature in K, or wind speed at 10 m in m s-1. Without `chunks` the fields (8 MB)
-        are read into memory.
-
-    Returns
-    -------
-    xarray.Dataset
-        `variable` (time, realization, projection_y_coordinate, projection_x_coordinate), the
-        ``grid_mapping`` variable and the coordinates' bounds.
+    They hold `variable` (time, realization, projection_y_coordinate, projection_x_coordinate), the
+    ``grid_mapping`` variable and the coordinates' bounds. Without `chunks` the fields (8 MB) are
+    read into memory.
     """
     dates = [
         xr.open_dataset(path, engine="netcdf4", chunks=chunks)
@@ -273,10 +226,7 @@ def open_mogreps_uk(
 def open_mogreps_uk_static(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_mogreps_uk_static` as one dataset.
 
-    Returns
-    -------
-    xarray.Dataset
-        ``land_binary_mask`` (1) and ``vegetative_roughness_length`` (m).
+    It holds ``land_binary_mask`` (1) and ``vegetative_roughness_length`` (m).
     """
     parts = [
         xr.open_dataset(path, engine="netcdf4", chunks=chunks) for path in fetch_mogreps_uk_static()
@@ -287,10 +237,7 @@ def open_mogreps_uk_static(*, chunks: Chunks = None) -> xr.Dataset:
 def open_ukv_orography(*, chunks: Chunks = None) -> xr.Dataset:
     """Open :func:`fetch_ukv_orography`.
 
-    Returns
-    -------
-    xarray.Dataset
-        ``surface_altitude`` (projection_y_coordinate, projection_x_coordinate) in m.
+    It holds ``surface_altitude`` (projection_y_coordinate, projection_x_coordinate) in m.
     """
     return xr.open_dataset(fetch_ukv_orography(), engine="netcdf4", chunks=chunks)
 

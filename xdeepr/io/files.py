@@ -88,17 +88,6 @@ def _periods(path: Path) -> list[Path]:
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Refuse a name that could not be written to, before the work and not after it.
 
-    Parameters
-    ----------
-    path : path-like
-        Where a dataset shall be written.
-    overwrite : bool, default: False
-        Whether a file that is there may be replaced.
-
-    Returns
-    -------
-    pathlib.Path
-
     Raises
     ------
     OptionError
@@ -164,17 +153,9 @@ def write_file(
 
 @contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside a path; rename it when the work in between went well.
+    """Give a temporary name beside a path; rename it to the path when the work went well.
 
-    Parameters
-    ----------
-    path : path-like
-        The file or folder to make or replace.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write it. It is removed if there is an error.
+    What is there is replaced; after an error the temporary one is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,10 +183,7 @@ def progress_bar(text: str | None) -> AbstractContextManager[Any]:
 def region_bar(text: str | None, total: int) -> Iterator[Callable[[int], object]]:
     """Show a progress bar over the regions of a result, or nothing for no text.
 
-    Yields
-    ------
-    callable
-        To be called with the number of regions done.
+    Yields a function that takes the number of regions done.
     """
     if text is None:
         yield lambda done: None

@@ -41,11 +41,8 @@ _CF = frozenset([*_PACKING, "units", "calendar", "coordinates", "grid_mapping"])
 def split_variables(ds: xr.Dataset) -> tuple[list[str], list[str]]:
     """Tell the fields, which are computed in regions, from the rest, which is written first.
 
-    Returns
-    -------
-    (list of str, list of str)
-        Data variables of numbers that dask computes; coordinates, their bounds, and variables
-        that are in memory anyway.
+    Fields are the data variables of numbers that dask computes. The rest are coordinates, their
+    bounds, and variables that are in memory anyway.
     """
     helpers = {
         name
@@ -81,25 +78,11 @@ def describe(
     layout: Mapping[str, Any],
     given: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the identity of a result; nothing of the fields is computed.
+    """Return the identity of a result; nothing of its `fields` is computed.
 
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        The result; all but the fields in memory.
-    fields : iterable of str
-        Names of the fields.
-    layout : mapping
-        How it is written: chunks, encodings, periods, …
-    given : mapping or None
-        What the fields are computed from. Default: the names that dask gives to the inputs and
-        to the computation, which stand for their content.
-
-    Returns
-    -------
-    dict
-        Parts: "sizes", "attributes", "coordinates", "variables", "layout", "inputs" and
-        "computation".
+    `layout` is how it is written: chunks, encodings, periods, … `given` is what the fields are
+    computed from; by default the names that dask gives to the inputs and to the computation, which
+    stand for their content.
     """
     fields = list(fields)
     variables = {
@@ -130,15 +113,8 @@ def digest(identity: Mapping[str, Any]) -> str:
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Say in words where two identities differ, the most telling part first.
 
-    Parameters
-    ----------
-    there, here : mapping
-        That of the result on disk, and that of the run that wants to go on.
-
-    Returns
-    -------
-    str
-        For example "xdeepr_seed is 7 there and 8 here"; empty if they are equal.
+    For example "xdeepr_seed is 7 there and 8 here", there on disk and here in this run; empty if
+    they are equal.
     """
     said = list(_compare("attributes", there, here, "{}"))
     said += _compare("sizes", there, here, "the size of {}")
@@ -154,17 +130,9 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def content_digest(path: str | os.PathLike[str]) -> str:
-    """Return the hash of a file, or of all files of a folder.
+    """Return the hash of a file, or of all files of a folder: 16 hexadecimal digits.
 
-    Parameters
-    ----------
-    path : path-like
-        A file, or a zarr store.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits; the same wherever the file lies and whatever its date.
+    It is the same wherever the file lies and whatever its date.
     """
     path = Path(path)
     total = hashlib.blake2b(digest_size=8)

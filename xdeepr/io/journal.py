@@ -43,25 +43,16 @@ _LENGTH = 11  # of a line of the journal
 
 @dataclass(frozen=True)
 class Session:
-    """What the workers of one start of a run know: where to leave their notes.
+    """What the workers of one start of a run know: the folder where to leave their notes.
 
-    Parameters
-    ----------
-    folder : str
-        It exists as long as the run goes on. A worker that finds it gone, because the run was
-        interrupted and another has taken over, writes no more.
+    It exists as long as the run goes on. A worker that finds it gone, because the run was
+    interrupted and another has taken over, writes no more.
     """
 
     folder: str
 
     def write(self, target: Target, place: tuple[slice, ...], block: Any) -> None:
-        """Write a block at its place in the field; this is a function that dask runs.
-
-        Raises
-        ------
-        OutputError
-            If the file system refuses, or the run has ended.
-        """
+        """Write a block at its place in the field; this is a function that dask runs."""
         self._check()
         try:
             target.write(place, block)
@@ -72,11 +63,6 @@ class Session:
         """Note that all blocks of a region are written; this is a function that dask runs.
 
         The second argument is made of the results of the writing tasks, so that this comes after.
-
-        Raises
-        ------
-        OutputError
-            If the file system refuses, or the run has ended.
         """
         self._check()
         name = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
@@ -91,16 +77,10 @@ class Session:
 
 
 class Journal:
-    """Which regions of a result are done, on disk.
+    """Which regions of a result, of `total`, are done, on disk.
 
-    Parameters
-    ----------
-    folder, root : pathlib.Path
-        Folders of the journal and of the result; files below the latter are forced to disk.
-    total : int
-        Number of regions.
-    files : callable
-        Number of a region -> its files.
+    The journal is in `folder`. `files` gives those of the region of a number; they are forced to
+    disk, and so are their folders up to `root`, that of the result.
     """
 
     def __init__(
@@ -121,20 +101,8 @@ class Journal:
     def session(self, seen: Callable[[int], object]) -> Iterator[Session]:
         """Let workers write, and enter what they have written while they go on.
 
-        Parameters
-        ----------
-        seen : callable
-            Called with the number of regions done, whenever there are more.
-
-        Yields
-        ------
-        Session
-            Goes to the workers.
-
-        Raises
-        ------
-        OutputError
-            If the journal cannot be written.
+        The session goes to the workers; `seen` is called with the number of regions done, whenever
+        there are more.
         """
         end_sessions(self.folder)
         folder = self.folder / f"session-{uuid.uuid4().hex[:12]}"
@@ -198,13 +166,7 @@ class Journal:
 
 @contextmanager
 def accounted(journal: Journal, result: Path) -> Iterator[None]:
-    """Say how much of a result is done when its run ends early.
-
-    Raises
-    ------
-    OutputError
-        In place of the bare one of the file system.
-    """
+    """Say how much of a result is done when its run ends early, also for errors of the disk."""
     try:
         yield
     except BaseException as error:
@@ -246,13 +208,7 @@ def read_numbers(file: Path) -> set[int]:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the record of the run that a journal belongs to, or None if there is none.
-
-    Raises
-    ------
-    OutputError
-        If it was made by a newer xdeepr, or is damaged.
-    """
+    """Return the record of the run that a journal belongs to, or None if there is none."""
     file = folder / RECORD
     if not file.is_file():
         return None

@@ -38,20 +38,10 @@ _guard = threading.Lock()
 
 @contextmanager
 def locked(file: Path, result: Path) -> Iterator[None]:
-    """Hold the lock file of a result while a block runs.
+    """Hold the lock file of a result while a block runs, or say which run holds it.
 
-    Parameters
-    ----------
-    file : pathlib.Path
-        The lock file. Its folder is made where it is missing; in the end the file is removed,
-        and the folder too if it is empty.
-    result : pathlib.Path
-        Named in the message.
-
-    Raises
-    ------
-    OutputError
-        If another run holds the lock.
+    Its folder is made where it is missing; in the end the file is removed, and the folder too if
+    it is empty.
     """
     key = str(file.resolve())
     with _guard:  # record locks do not tell two threads of a process apart

@@ -335,14 +335,9 @@ def _put_together(
     scratch: Path,
 ) -> None:
     """Make a netCDF file of spooled blocks, one block in memory at a time."""
-    encoding = {
-        **job.encoding,
-        **{
-            f.name: {**packing(part[f.name].encoding), **job.encoding[f.name]}
-            for f in fields
-            if f.name in job.encoding
-        },
-    }
+    encoding = dict(job.encoding)
+    for name in {f.name for f in fields} & {*encoding}:
+        encoding[name] = {**packing(part[name].encoding), **encoding[name]}
     with_netcdf.write_header(blank(part, fields), scratch, encoding)
     hows = {f.name: packing(encoding.get(f.name, part[f.name].encoding)) for f in fields}
     with_netcdf.fill(scratch, {f.name: _packed(f, targets[f.name], hows[f.name]) for f in fields})

@@ -35,18 +35,9 @@ hold so many bytes. Between two lots, workers wait for the last of them."""
 
 @dataclass(frozen=True)
 class Field:
-    """One variable to compute.
+    """One variable to compute, in blocks that cover whole files.
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    dims : tuple of str
-        Its dimensions.
-    array : dask.array.Array
-        Its values, in blocks that cover whole files.
-    computed : tuple of tuple of int, optional
-        Sizes of the blocks in which they are computed, where those are others.
+    `computed` are the sizes of the blocks in which it is computed, where those are others.
     """
 
     name: str
@@ -66,13 +57,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Partition:
-    """The regions of a result: a product of spans of its dimensions.
+    """The regions of a result: a product of spans of its dimensions, the last varying fastest.
 
-    Parameters
-    ----------
-    cuts : mapping
-        Edges of the regions along each dimension, from 0 to its size. The last dimension varies
-        fastest.
+    `cuts` are the edges of the regions along each dimension, from 0 to its size.
     """
 
     cuts: Mapping[str, tuple[int, ...]]
@@ -111,13 +98,7 @@ class Partition:
     def blocks(
         self, field: Field, number: int
     ) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """Return the blocks of a field that a region has.
-
-        Yields
-        ------
-        (tuple of int, tuple of slice)
-            The block's number along each dimension, and its place in the field.
-        """
+        """Return number along each dimension, and place in the field, of each block of a region."""
         spans = self.spans(number)
         if any(spans[dim][0] for dim in spans if dim not in field.dims):
             return  # a field without the dimension belongs to the first regions along it
@@ -148,25 +129,8 @@ def compute(
     """Compute and write all regions that are not done, with whatever scheduler dask has.
 
     They are given to it in order, some at a time: enough to keep all workers busy, and few enough
-    that the whole result is never in memory, nor all of its tasks with the scheduler.
-
-    Parameters
-    ----------
-    fields : sequence of Field
-        Of one result.
-    targets : mapping
-        Name of a field -> its target.
-    partition : Partition
-        The regions.
-    journal : Journal
-        Of these regions.
-    seen : callable
-        Called with the number of regions done.
-
-    Raises
-    ------
-    OutputError
-        If the file system refuses, or workers are lost again and again.
+    that the whole result is never in memory, nor all of its tasks with the scheduler. `seen` is
+    called with the number of regions done.
     """
     seen(len(journal.done))
     todo, attempts = journal.missing, 0
@@ -194,13 +158,7 @@ def compute(
 
 
 class Pace:
-    """How many regions are computed at a time: those of about a minute.
-
-    Parameters
-    ----------
-    size : float
-        Bytes of a region.
-    """
+    """How many regions of `size` bytes are computed at a time: those of about a minute."""
 
     def __init__(self, size: float) -> None:
         count = workers()

@@ -24,13 +24,7 @@ def loaded(ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
 
 
 def check_encoding(ds: xr.Dataset, encoding: Mapping[str, Any]) -> None:
-    """Refuse encodings of variables that are not there.
-
-    Raises
-    ------
-    OptionError
-        Names the variable.
-    """
+    """Refuse encodings of variables that are not there."""
     unknown = sorted(set(encoding) - set(map(str, ds.variables)))
     if unknown:
         names = ", ".join(map(str, ds.variables))

@@ -22,15 +22,6 @@ def terminated() -> Iterator[None]:
 
     Job schedulers send SIGTERM some seconds before they kill. A handler that somebody else has
     set is left as it is.
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    Terminated
-        When the signal comes.
     """
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

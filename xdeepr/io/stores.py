@@ -13,15 +13,7 @@ import xarray as xr
 
 from xdeepr.errors import OptionError, OutputError
 from xdeepr.io.files import ZARR, check_output, region_bar
-from xdeepr.io.identity import (
-    MARKER,
-    RUN,
-    dateless,
-    describe,
-    differences,
-    digest,
-    packing,
-)
+from xdeepr.io.identity import MARKER, RUN, dateless, describe, differences, digest, packing
 from xdeepr.io.journal import (
     FOLDER,
     LOCK,
@@ -153,13 +145,10 @@ class _Job:
         fields = aligned(ds, names, units)
         # what is computed for one time shares its inputs
         partition = Partition.of(fields, time_dims(ds))
-        encoding = {
-            **encoding,
-            **{
-                n: {**packing(ds[n].encoding), **encoding.get(n, {}), "chunks": chunks[n]}
-                for n in names
-            },
-        }
+        encoding = dict(encoding)
+        for name in names:
+            own = {**packing(ds[name].encoding), **encoding.get(name, {})}
+            encoding[name] = {**own, "chunks": chunks[name]}
         layout = {"chunks": chunks, "encoding": encoding, "regions": partition.cuts}
         described = describe(ds, names, layout, identity)
         run = digest(described)

@@ -40,20 +40,9 @@ class Target(Protocol):
 class ZarrTarget:
     """An array of a zarr store.
 
-    Parameters
-    ----------
-    store : str
-        Folder of the store.
-    name : str
-        Name of the array.
-    unit : tuple of int
-        Shape of what lies in one file: a shard, or else a chunk.
-    dims : tuple of str
-        Dimensions.
-    packing : mapping
-        Encoding that changes numbers; empty for none.
-    session : str
-        Tells stores apart that were made anew under the same name.
+    `unit` is the shape of what lies in one file, a shard or else a chunk; `packing` is the part of
+    the encoding that changes numbers; `session` tells stores apart that were made anew under the
+    same name.
     """
 
     store: str
@@ -77,13 +66,7 @@ class ZarrTarget:
 
 @dataclass(frozen=True)
 class SpoolTarget:
-    """A folder with one file for each block, for formats that take one writer only.
-
-    Parameters
-    ----------
-    folder : str
-        Where to write.
-    """
+    """A folder with one file for each block, for formats that take one writer only."""
 
     folder: str
 
@@ -111,17 +94,10 @@ class SpoolTarget:
 
 
 def force_to_disk(files: Iterable[Path], root: Path, pool: Executor | None = None) -> None:
-    """Wait until files, and their names, have reached the disk.
+    """Wait until files, and their names in all folders up to `root`, have reached the disk.
 
-    Parameters
-    ----------
-    files : iterable of pathlib.Path
-        Below `root`.
-    root : pathlib.Path
-        Folders up to here are forced as well.
-    pool : concurrent.futures.Executor, optional
-        Threads to wait in. Asked for many files at a time, a disk takes them ten times as fast as
-        one by one.
+    The threads of a pool wait for it: asked for many files at a time, a disk takes them ten times
+    as fast as one by one.
     """
     files = list(files)
     folders: set[Path] = set()

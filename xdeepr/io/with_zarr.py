@@ -55,10 +55,7 @@ def packed(variable: xr.Variable, name: str) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def open_array(store: str, name: str, session: str) -> Any:
-    """Return an array; chunks that hold the fill value only are written like all others.
-
-    `session` tells stores apart that were made anew under the same name.
-    """
+    """Return an array; chunks that hold the fill value only are written like all others."""
     import zarr
 
     with zarr.config.set({"array.write_empty_chunks": True}):

@@ -80,11 +80,6 @@ class SyntheticClimate:
     local_lengths : tuple of float
         Correlation lengths of the local weather in km; each has the same share of the variance.
 
-    Raises
-    ------
-    OptionError
-        If a parameter is out of range.
-
     Examples
     --------
     >>> climate = SyntheticClimate(shape=(16, 24))
@@ -134,13 +129,9 @@ class SyntheticClimate:
             )
 
     def statics(self) -> xr.Dataset:
-        """Return the static covariates on the HR grid.
+        """Return the static covariates on the HR grid, float32, dims (latitude, longitude).
 
-        Returns
-        -------
-        xarray.Dataset
-            `orography` in m and `land_sea_mask` (1 over land, 0 over sea), float32, dims
-            (latitude, longitude).
+        They are `orography` in m and `land_sea_mask`, 1 over land and 0 over sea.
         """
         orography, land = self._terrain
         altitude = {"standard_name": "surface_altitude", "long_name": "orography", "units": "m"}
@@ -166,13 +157,6 @@ class SyntheticClimate:
         lr, hr : xarray.Dataset
             Variable `t2m` in K, float32, dims (time, latitude, longitude); `lr` is the
             area-weighted block mean of `hr`.
-
-        Raises
-        ------
-        AxisError
-            If the times cannot be read or one is missing.
-        OptionError
-            If `seed` is negative.
         """
         _check_seed(seed)
         times = _times(time)
@@ -200,13 +184,6 @@ class SyntheticClimate:
         xarray.Dataset
             `mean` (time, latitude, longitude) and `std` (latitude, longitude) in K, float64. The
             spread has no time: that of a Gaussian does not depend on what was observed.
-
-        Raises
-        ------
-        AxisError, GridError, MissingValuesError, UnitsError, VariableError
-            If `lr` is not such a field.
-        OptionError
-            If the domain is too large for the exact solution.
         """
         times, observed = _observed(lr, self._lattice)
         mean = self._field.corrected(self._mean(times), observed)
@@ -231,7 +208,7 @@ class SyntheticClimate:
         Parameters
         ----------
         lr : xarray.Dataset
-            Variable `t2m` in K on this climate's LR grid, as from :meth:`sample`.
+            As for :meth:`conditional`.
         members : int
             Number of realizations, at least 1.
         seed : int
@@ -241,13 +218,6 @@ class SyntheticClimate:
         -------
         xarray.Dataset
             Variable `t2m` in K, float32, dims (realization, time, latitude, longitude).
-
-        Raises
-        ------
-        AxisError, GridError, MissingValuesError, UnitsError, VariableError
-            If `lr` is not such a field.
-        OptionError
-            If `members` or `seed` is out of range, or the domain too large.
         """
         _check_seed(seed)
         if members < 1:
@@ -264,27 +234,19 @@ class SyntheticClimate:
         return _dataset({"t2m": (fields, _T2M)}, coordinates, title)
 
     def expected_crps(self) -> float:
-        """Return the lowest CRPS that any downscaling of LR can reach.
+        """Return the lowest CRPS that any downscaling of LR can reach, area-weighted, in K.
 
         The mean CRPS of a Gaussian forecast with the right mean and spread is its standard
         deviation over √π (Gneiting and Raftery, 2007, doi:10.1198/016214506000001437, section
         4.2). The fair CRPS of an ensemble drawn from it has this expectation; the plain one of M
         members is 1 + 1/M times larger.
-
-        Returns
-        -------
-        float
-            Area-weighted mean over the domain in K.
         """
         return self._lattice.domain_mean(self._field.spread) / float(np.sqrt(np.pi))
 
     def expected_rmse(self) -> float:
-        """Return the lowest RMSE that any downscaling of LR can reach.
+        """Return the lowest RMSE that any downscaling of LR can reach, area-weighted, in K.
 
-        Returns
-        -------
-        float
-            RMSE of the exact conditional mean over the domain in K, area-weighted.
+        It is that of the exact conditional mean.
         """
         return float(np.sqrt(self._lattice.domain_mean(self._field.spread**2)))
 
@@ -357,11 +319,6 @@ def example_pair(
     -------
     lr, hr, statics : xarray.Dataset
         As from :meth:`SyntheticClimate.sample` and :meth:`SyntheticClimate.statics`.
-
-    Raises
-    ------
-    OptionError
-        If `days` or `seed` is out of range.
 
     Examples
     --------

@@ -105,12 +105,8 @@ class Lattice:
 class GaussianField:
     """A zero-mean Gaussian field on a lattice, and its distribution given its block means.
 
-    Parameters
-    ----------
-    lattice : Lattice
-        The cells.
-    parts : sequence of (ndarray, float)
-        Standard deviation (y, x) in K and correlation length in km of each independent part.
+    Each of its independent parts has a standard deviation (y, x) in K and a correlation length in
+    km.
     """
 
     def __init__(self, lattice: Lattice, parts: Sequence[tuple[Array, float]]) -> None:

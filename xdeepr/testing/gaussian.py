@@ -25,13 +25,7 @@ from xdeepr.tiling.plan import Span
 class GaussianTarget:
     """Fields of one variable from a Gaussian distribution with any covariance.
 
-    Parameters
-    ----------
-    mean : torch.Tensor
-        Shape (H, W).
-    covariance : torch.Tensor
-        Shape (H · W, H · W), positive semidefinite; rows and columns in the order of
-        ``mean.flatten()``.
+    The mean is (H, W); the covariance is (H · W, H · W), in the order of ``mean.flatten()``.
     """
 
     mean: torch.Tensor
@@ -39,16 +33,9 @@ class GaussianTarget:
 
     @classmethod
     def smooth(cls, size: int, *, length: float = 3.0, deviation: float = 0.5) -> GaussianTarget:
-        """Return a target whose correlation falls with the distance, and a slope as its mean.
+        """Return a target of `size` × `size` pixels, with a slope as its mean.
 
-        Parameters
-        ----------
-        size : int
-            Height and width in pixels.
-        length : float
-            Distance in pixels at which the correlation is 1 / e.
-        deviation : float
-            Standard deviation of every pixel.
+        All pixels have the same `deviation`; at the distance `length` the correlation is 1 / e.
         """
         at = torch.arange(size, dtype=torch.float64)
         y, x = (axis.flatten() for axis in torch.meshgrid(at, at, indexing="ij"))
@@ -70,25 +57,10 @@ class GaussianTarget:
         )
 
     def given_means(self, factor: int, means: torch.Tensor) -> GaussianTarget:
-        """Return the distribution given the mean of each block of `factor` × `factor` pixels.
-
-        Parameters
-        ----------
-        factor : int
-            Edge of a block in pixels.
-        means : torch.Tensor
-            Shape (H / factor, W / factor).
-        """
-        observe = (
-            torch.nn.functional.avg_pool2d(  # A: (blocks, pixels)
-                torch.eye(self.mean.numel(), dtype=self.mean.dtype).reshape(
-                    -1, 1, *self.mean.shape
-                ),
-                factor,
-            )
-            .flatten(1)
-            .T
-        )
+        """Return the distribution given the mean of each block of `factor` × `factor` pixels."""
+        pixels = torch.eye(self.mean.numel(), dtype=self.mean.dtype)
+        maps = pixels.reshape(-1, 1, *self.mean.shape)
+        observe = torch.nn.functional.avg_pool2d(maps, factor).flatten(1).T  # (blocks, pixels)
         gain = torch.linalg.solve(observe @ self.covariance @ observe.T, observe @ self.covariance)
         missed = means.flatten().to(self.mean) - observe @ self.mean.flatten()
         return GaussianTarget(
