@@ -224,7 +224,7 @@ def test_deepr_scheduler(data):
 @fuzz(100)
 @given(data=st.data())
 def test_deepr_scale(data, tmp_path):
-    from xdeepr.deepr_compat.checkpoints.scales import read_scale
+    from xdeepr.deepr_compat.checkpoints.cards import read_scale
 
     file = tmp_path / "training_scale.json"
     file.write_text(json.dumps(data.draw(spoiled(SCALE))))

@@ -10,15 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xdeepr.deepr_compat.checkpoints import from_deepr, is_legacy
-    from xdeepr.deepr_compat.configuration import run
+    from xdeepr.deepr_compat.checkpoints.layouts import is_legacy
+    from xdeepr.deepr_compat.checkpoints.loading import from_deepr
     from xdeepr.deepr_compat.configuration.command import add_command
+    from xdeepr.deepr_compat.configuration.workflow import run
 
 _ROOMS = {
     "add_command": "configuration.command",
-    "from_deepr": "checkpoints",
-    "is_legacy": "checkpoints",
-    "run": "configuration",
+    "from_deepr": "checkpoints.loading",
+    "is_legacy": "checkpoints.layouts",
+    "run": "configuration.workflow",
 }
 
 __all__ = ["add_command", "from_deepr", "is_legacy", "run"]

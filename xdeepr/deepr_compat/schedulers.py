@@ -45,16 +45,8 @@ _CLIPPING = {
 class SchedulerSettings:
     """What a scheduler of diffusers says of training and sampling.
 
-    Parameters
-    ----------
-    name : str
-        Class of diffusers.
-    prediction, schedule, options
-        As ``prediction``, ``schedule`` and ``sampler_options`` of the card's part on noise levels.
-    levels : mapping
-        ``sigma_min``, ``sigma_max`` and ``sigma_data``, where the scheduler states them.
-    softened : bool
-        Whether the last level is kept just below pure noise, for a network that predicts the noise.
+    `levels` are ``sigma_min``, ``sigma_max`` and ``sigma_data``, where it states them; `softened`
+    is whether the last level is kept just below pure noise, for a network that predicts the noise.
     """
 
     name: str
@@ -81,11 +73,6 @@ def read_diffusion(source: str | os.PathLike[str] | Mapping[str, Any]) -> Diffus
     """Return the card's part on noise levels for a ``scheduler_config.json``, or what it holds.
 
     The scheduler itself is the default solver. What its file does not state is as in diffusers.
-
-    Raises
-    ------
-    CheckpointError
-        If the scheduler is not one that xdeepr uses, or a key or value is wrong.
     """
     if isinstance(source, Mapping):
         config, where = dict(source), "scheduler="
@@ -120,17 +107,10 @@ def read_scheduler(
     complete: bool = False,
     error: type[XdeeprError] = OptionError,
 ) -> SchedulerSettings:
-    """Return what the keywords of a scheduler say.
+    """Return what the keywords of a scheduler, of its ``step`` and of a discrete schedule say.
 
-    Parameters
-    ----------
-    stated : mapping
-        Its keywords; those of its ``step`` and of a discrete schedule may be among them.
-    complete : bool, default: False
-        Whether what is not stated is as in diffusers, also where xdeepr has another default. The
-        table of betas is completed so in any case: training and sampling must agree about it.
-    where, error : str, type of XdeeprError
-        File or section, and what to raise for an unknown keyword or a value that is wrong.
+    If `complete`, what is not stated is as in diffusers, also where xdeepr has another default. The
+    table of betas is completed so in any case: training and sampling must agree about it.
     """
     defaults = keywords(name)
     unusual = {k: v for k, v in stated.items() if k not in defaults or not _same(v, defaults[k])}

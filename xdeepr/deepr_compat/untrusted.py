@@ -76,11 +76,6 @@ def check_extent(value: Any, *, values: int, depth: int = MOST_DEPTH) -> None:
     """Refuse lists and mappings of more values and keys, or more levels within each other.
 
     What is referred to twice counts twice, and what holds itself has no end.
-
-    Raises
-    ------
-    ValueError
-        Names the limit.
     """
     level, left = [value], values
     for _ in range(depth + 1):
@@ -101,19 +96,10 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def read_json(file: Path, *, infinite: Collection[str] = ()) -> dict[str, Any]:
-    """Return the JSON object in a file of a checkpoint.
+    """Return the JSON object in a file of a checkpoint, without a key twice.
 
-    Parameters
-    ----------
-    infinite : collection of str
-        Keys that may be ``Infinity`` or ``-Infinity``, which Python writes although JSON has no
-        such numbers.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing, too long, too deep, no JSON, not an object, has a key twice, or another
-        number that is not finite.
+    The keys `infinite` may be ``Infinity`` or ``-Infinity``, which Python writes although JSON has
+    no such numbers; all others are finite.
     """
     again = f"{AGAIN}, with all its files"
     text = read_text(file, most=MOST_JSON_BYTES, error=CheckpointError, cure=again)
@@ -181,16 +167,8 @@ def validated(
 ) -> AnySection:
     """Return data as a section, or name the path and the fault of every wrong key at once.
 
-    Parameters
-    ----------
-    where : str or pathlib.Path
-        File, argument or section, for the message.
-    error : type of XdeeprError
-        Raised if anything is wrong.
-    cure : str
-        Ends the message, a sentence without full stop.
-    advice : callable, optional
-        Default: the nearest known key.
+    The message begins with `where`, a file, argument or section, and ends with the cure, a sentence
+    without full stop. By default the advice on an unknown key is the nearest known one.
     """
     try:
         return kind.model_validate(data)

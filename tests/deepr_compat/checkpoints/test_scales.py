@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.deepr_compat.checkpoints.folders import SCALE, write_json
-from xdeepr.deepr_compat.checkpoints.scales import read_scale
+from xdeepr.deepr_compat.checkpoints.cards import read_scale
 from xdeepr.errors import CheckpointError
 
 SHAPES = {"lr_shape": (4, 5), "hr_shape": (8, 10)}

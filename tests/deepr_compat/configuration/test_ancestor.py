@@ -24,7 +24,7 @@ from tests.deepr_compat.configuration.conftest import (
     evaluation,
 )
 from tests.networks.helpers import of_deepr
-from xdeepr.deepr_compat.configuration import Outcome, run
+from xdeepr.deepr_compat.configuration.workflow import Outcome, run
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.models.card import Card
 from xdeepr.networks.conv_baseline import ConvBaseline

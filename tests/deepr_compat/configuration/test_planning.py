@@ -19,7 +19,7 @@ from tests.deepr_compat.configuration.conftest import (
     evaluation,
     vqvae,
 )
-from xdeepr.deepr_compat.configuration import read_configuration
+from xdeepr.deepr_compat.configuration.models import noise_options
 from xdeepr.deepr_compat.configuration.networks import (
     ARCHITECTURES,
     Shapes,
@@ -28,7 +28,7 @@ from xdeepr.deepr_compat.configuration.networks import (
     network_keywords,
     translate,
 )
-from xdeepr.deepr_compat.configuration.sampling import noise_options
+from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.deepr_compat.configuration.schema import NetworkConfiguration, SchedulerConfiguration
 from xdeepr.deepr_compat.configuration.section import ConfigurationWarning, noted
 from xdeepr.deepr_compat.configuration.training import Trained, TrainingPlan, plan_training

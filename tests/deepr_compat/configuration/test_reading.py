@@ -19,7 +19,7 @@ from tests.deepr_compat.configuration.conftest import (
     evaluation,
     vqvae,
 )
-from xdeepr.deepr_compat.configuration import read_configuration
+from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.errors import OptionError
 
 PARAMETERS = "training_configuration.training_parameters"

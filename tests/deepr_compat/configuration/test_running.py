@@ -17,8 +17,9 @@ import yaml
 import xdeepr
 from tests import fake_hub
 from tests.deepr_compat.configuration.conftest import EXAMPLES, change
-from xdeepr.deepr_compat.configuration import Outcome, read_configuration, run
 from xdeepr.deepr_compat.configuration.command import add_command, run_command
+from xdeepr.deepr_compat.configuration.reading import read_configuration
+from xdeepr.deepr_compat.configuration.workflow import Outcome, run
 from xdeepr.errors import GridError, OptionError
 
 PERIODS = {

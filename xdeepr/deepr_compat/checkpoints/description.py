@@ -1,19 +1,34 @@
-"""What the user and the table of published models say beside the files of a checkpoint."""
+"""What the user and the table of published models say beside the files of a checkpoint.
+
+Sources of the table: the configurations and training logs in the repositories of the Hub, their
+model cards, and the code and documentation of ECMWFCode4Earth/DeepR.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal, get_args
 
+import numpy as np
 import xarray as xr
 
 from xdeepr.checks import one_of, whole_number
-from xdeepr.deepr_compat.checkpoints.published import Facts, Hour, Scaling, Target
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.inputs.quantities import Quantity
 from xdeepr.models.card_checks import FACTORS
+
+Hour = Literal["none", "class", "timestep", "positional"]
+"""Embedding of the hour of the day (UTC) in a diffusion model."""
+
+Scaling = Literal["instance", "scale", "none"]
+"""How the numbers a network sees are made: each field by its own mean and deviation; by a
+``training_scale.json``; not at all."""
+
+Target = Literal["field", "residual"]
+"""What a diffusion model draws: the HR field, or what it adds to the condition."""
 
 Predictors = Mapping[str, str | Mapping[str, Any]]
 """Name -> units, or a mapping of CF attributes with ``units``."""
@@ -36,19 +51,80 @@ _MEANING = {
 }
 """Option -> what to give, for messages."""
 
+_T2M = {"units": "K", "standard_name": "air_temperature", "long_name": "2 metre temperature"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Evenly spaced coordinate values in degrees; `first` is the smallest."""
+
+    first: float
+    step: float
+    cells: int
+
+    def values(self) -> np.ndarray:
+        """Return the values, ascending."""
+        return np.round(self.first + self.step * np.arange(self.cells), 9)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The region a model was trained on: latitude and longitude of its LR and HR cells."""
+
+    name: str
+    lr: tuple[Span, Span]
+    hr: tuple[Span, Span]
+
+
+MEDITERRANEAN = Domain(
+    "western Mediterranean: 37.00 to 44.95 °N, 6.85 °W to 5.10 °E",
+    # DeepR selects 35.50 to 46.45 and -8.35 to 6.60 from ERA5's own grid, whose points are at
+    # whole quarters of a degree (its full domain is 66.25 to 29 and -20.5 to 39.25)
+    lr=(Span(35.5, 0.25, 44), Span(-8.25, 0.25, 60)),
+    hr=(Span(37.0, 0.05, 160), Span(-6.85, 0.05, 240)),
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a folder does not say; None stands for what nobody published.
+
+    `predictors` are units and CF attributes by name, and the predictands too; `training` goes into
+    the card.
+    """
+
+    domain: Domain | None = None
+    predictors: Mapping[str, Mapping[str, Any]] | None = None
+    hour: Hour | None = None
+    target: Target | None = None
+    normalization: Scaling | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+_DATA = {"data": "predictors ERA5, labels CERRA (0.05°), 3-hourly, Copernicus Climate Data Store"}
+_CONVOLUTIONAL = Facts(MEDITERRANEAN, {"t2m": _T2M}, normalization="scale", training=_DATA)
+_DIFFUSION = Facts(MEDITERRANEAN, {"t2m": _T2M}, "class", "field", "instance", _DATA)
+_YEARS = {"years": "1981 to 2013, validation 2014 to 2017"}
+
+PUBLISHED: Mapping[str, Facts] = MappingProxyType(
+    {
+        "predictia/convswin2sr_mediterranean": replace(_CONVOLUTIONAL, training=_DATA | _YEARS),
+        "predictia/europe_reanalysis_downscaler_convswin2sr": _CONVOLUTIONAL,
+        "predictia/europe_reanalysis_downscaler_convswin2sr_orog-high": _CONVOLUTIONAL,
+        "predictia/europe_reanalysis_downscaler_convbaseline": _CONVOLUTIONAL,
+        "predictia/sr_ddpm_mediterranean_reanalysis": _DIFFUSION,
+        "jpxkqx/ddpm_mediterranean_reanalysis_tas": _DIFFUSION,
+    }
+)
+"""Repository on the Hub -> facts."""
+
 
 @dataclass(frozen=True)
 class Description:
-    """What does not stand in the files of a model: the user's options first, then the facts.
+    """What does not stand in the files of a model: the options of :func:`xdeepr.from_deepr`.
 
-    Parameters
-    ----------
-    where : str
-        Folder or repository, for messages.
-    facts : Facts
-        Of the published model; empty for others.
-    lr_grid, hr_grid, factor, predictors, covariates, hour, target, normalization, scale, scheduler
-        As in :func:`xdeepr.from_deepr`.
+    For a published model the facts take the place of those that are not given. `where` names the
+    folder or repository in messages.
     """
 
     where: str
@@ -76,13 +152,7 @@ class Description:
             )
 
     def require(self, *names: str) -> None:
-        """Refuse to guess: name all options that are missing, and what each of them means.
-
-        Raises
-        ------
-        CheckpointError
-            If one of them is neither given nor published.
-        """
+        """Refuse to guess: name all options that are missing, and what each of them means."""
         missing = [name for name in names if not self._has(name)]
         if missing:
             wanted = "; ".join(f"{name}= ({_MEANING[name]})" for name in missing)
@@ -104,13 +174,7 @@ class Description:
         return own if own is not None else getattr(self.facts, name, None)
 
     def quantities(self, count: int) -> tuple[Quantity, ...]:
-        """Return the predictors, one for each of the network's channels for them.
-
-        Raises
-        ------
-        OptionError
-            If their number differs, or one has no units.
-        """
+        """Return the predictors, one for each of the network's channels for them."""
         quantities = []
         for name, stated in self.value("predictors").items():
             attrs = {"units": stated} if isinstance(stated, str) else dict(stated)

@@ -52,13 +52,7 @@ class UNetConfig(BaseModel):
 def diffusion_model(
     layout: Layout, base: Layout | None, given: Description, name: str
 ) -> Downscaler:
-    """Return a diffusion model; `base` is the network whose output it was conditioned on.
-
-    Raises
-    ------
-    CheckpointError, OptionError, GridError
-        As :func:`xdeepr.from_deepr`.
-    """
+    """Return a diffusion model; `base` is the network whose output it was conditioned on."""
     from xdeepr.models.downscaler import Downscaler
 
     keywords = {k: v for k, v in layout.config.items() if not k.startswith("_")}

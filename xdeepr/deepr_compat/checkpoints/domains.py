@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from xdeepr.deepr_compat.checkpoints.description import Description
-from xdeepr.deepr_compat.checkpoints.published import Span
+from xdeepr.deepr_compat.checkpoints.description import Description, Span
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids import Grid, Margin, grid_of, relate
 
@@ -17,20 +16,12 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True)
 class TrainingGrids:
-    """The grids of the training, and the place of the one in the other.
+    """The grids of the training, and the place of the one in the other, in HR cells.
 
-    Parameters
-    ----------
-    factor : int
-        HR cells in an LR cell.
-    margin : tuple of int
-        HR cells that DeepR cut off the interpolated LR domain: as many on both sides.
-    shift : tuple of int
-        HR cells by which the HR domain lies farther north and east than what is left. DeepR did
-        not look at coordinates, and in the Mediterranean domain its HR fields lie 0.1° north of
-        the middle of the LR fields. The network learnt that; its output has to be put there.
-    lr, hr : Grid
-        The grids.
+    DeepR cut `margin` off the interpolated LR domain, as many cells on both sides. The HR domain
+    lies `shift` cells farther north and east than what is left: DeepR did not look at coordinates,
+    and in the Mediterranean domain its HR fields lie 0.1° north of the middle of the LR fields. The
+    network learnt that; its output has to be put there.
     """
 
     factor: int
@@ -54,31 +45,11 @@ class TrainingGrids:
 
 
 def training_grids(
-    given: Description,
-    hr_shape: Shape,
-    *,
-    factor: int | None = None,
-    lr_shape: Shape | None = None,
+    given: Description, hr_shape: Shape, *, factor: int | None = None, lr_shape: Shape | None = None
 ) -> TrainingGrids:
-    """Return where a model was trained.
+    """Return where a model was trained: on the user's grids, or on those published.
 
-    Parameters
-    ----------
-    given : Description
-        With the grids of the user or those published.
-    hr_shape : tuple of int
-        Size of the HR fields, from the configuration.
-    factor : int, optional
-        HR cells in an LR cell; needed where there is no HR grid.
-    lr_shape : tuple of int, optional
-        Size of the LR fields, if the configuration has it.
-
-    Raises
-    ------
-    OptionError
-        If the factor does not suit the grids.
-    GridError
-        If the grids do not suit the configuration or each other.
+    Sizes are those of the configuration; the factor is needed where there is no HR grid.
     """
     lr_grid, hr_grid, domain = given.lr_grid, given.hr_grid, given.facts.domain
     if lr_grid is None:

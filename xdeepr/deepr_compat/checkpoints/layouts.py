@@ -44,16 +44,8 @@ _ARCHITECTURES = {"conv_swin2sr": "ConvSwin2SR", "convbilinear": "ConvBaseline"}
 class Layout:
     """The files of one model of DeepR.
 
-    Parameters
-    ----------
-    config, file : mapping, pathlib.Path
-        What ``config.json`` says, unchecked; this file, for messages.
-    scale : pathlib.Path, optional
-        Means and deviations of the training data.
-    scheduler : pathlib.Path, optional
-        Configuration of the diffusion's noise levels.
-    base : Layout, optional
-        The model whose output is the diffusion's condition, instead of interpolated predictors.
+    `config` is what ``config.json``, the `file`, says, unchecked; `base` is the model whose output
+    is the diffusion's condition, instead of interpolated predictors.
     """
 
     kind: Kind
@@ -71,13 +63,7 @@ def is_legacy(folder: Path) -> bool:
 
 
 def find_layout(folder: Path) -> Layout:
-    """Return the files of a checkpoint of DeepR in a local folder.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder holds something else, or lacks a file.
-    """
+    """Return the files of a checkpoint of DeepR in a local folder."""
     if (folder / INDEX).is_file():
         return _pipeline(folder)
     if not (folder / CONFIG).is_file():

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from xdeepr.deepr_compat.checkpoints.description import Description, Predictors, Source
+from xdeepr.deepr_compat.checkpoints.description import (
+    PUBLISHED,
+    Description,
+    Facts,
+    Hour,
+    Predictors,
+    Scaling,
+    Source,
+    Target,
+)
 from xdeepr.deepr_compat.checkpoints.layouts import find_layout
-from xdeepr.deepr_compat.checkpoints.published import PUBLISHED, Facts, Hour, Scaling, Target
 from xdeepr.errors import CheckpointError, OptionError
 from xdeepr.models.stored_arrays import CARD
 
@@ -147,10 +155,7 @@ def from_deepr(
 
 
 def _locate(
-    source: str | os.PathLike[str],
-    *,
-    only_local: bool,
-    **options: Any,
+    source: str | os.PathLike[str], *, only_local: bool, **options: Any
 ) -> tuple[Path, str | None]:
     """Return the folder of a checkpoint, and its id on the Hub if it comes from there."""
     folder = Path(source)

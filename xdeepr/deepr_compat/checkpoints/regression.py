@@ -24,24 +24,13 @@ from xdeepr.networks.registry import network_class
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
 
-NETWORKS = {
-    "conv-swin2sr": "published-conv-swin2sr",
-    "conv-baseline": "published-conv-baseline",
-}
-"""Layout -> network of the registry."""
-
 
 def regression_model(layout: Layout, given: Description, name: str) -> Downscaler:
-    """Return a deterministic model.
-
-    Raises
-    ------
-    CheckpointError, OptionError, GridError
-        As :func:`xdeepr.from_deepr`.
-    """
+    """Return a deterministic model."""
     from xdeepr.models.downscaler import Downscaler
 
-    network: Any = network_class(NETWORKS[layout.kind])
+    registered = f"published-{layout.kind}"
+    network: Any = network_class(registered)
     config = _config(network, layout)
     factor = _factor(config["factor"], layout, given)
     scaling = _scaling(layout, given)
@@ -61,7 +50,7 @@ def regression_model(layout: Layout, given: Description, name: str) -> Downscale
         grids=grids,
         given=given,
         predictors=predictors,
-        network={"name": NETWORKS[layout.kind], "config": config},
+        network={"name": registered, "config": config},
         normalization={**normalization, "covariates": unscaled(len(covariates))},
         target="field",
         channels=("predictors", "covariates"),

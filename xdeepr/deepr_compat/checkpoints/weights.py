@@ -42,11 +42,6 @@ def build(
 
     An absurd configuration costs no memory and little time: a number takes two bytes at least,
     and a tensor its name and place beside them.
-
-    Raises
-    ------
-    CheckpointError
-        If the network cannot be built, or as :func:`load_weights`.
     """
     size = layout.weights.stat().st_size
     try:
@@ -73,13 +68,8 @@ def build(
 def load_weights(network: nn.Module, file: Path, *, rename: Rename = lambda name: name) -> None:
     """Put the weights of a file into a network of its architecture; all of them or none.
 
-    `rename` leads from a name in the file to the name in the network.
-
-    Raises
-    ------
-    CheckpointError
-        If the file cannot be read, would run code, lacks a tensor, has another one or one of
-        another shape, or holds a number that is not finite.
+    `rename` leads from a name in the file to the name in the network. Refused is a file that would
+    run code, has other tensors or shapes than the network, or numbers that are not finite.
     """
     state = network.state_dict()
     wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -109,13 +99,7 @@ def unet_name(name: str) -> str:
 
 
 def check_size(file: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Refuse a file that cannot hold these tensors, which may be on the meta device.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is too small or much too large.
-    """
+    """Refuse a file too small or much too large for these tensors, be they on the meta device."""
     numbers = sum(tensor.numel() for tensor in state.values())
     found = file.stat().st_size
     if not numbers <= found <= 8 * numbers + SLACK:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xdeepr import cf
+from xdeepr.checks import nearest
 from xdeepr.deepr_compat.configuration.files import open_fields, open_static
+from xdeepr.deepr_compat.configuration.schema import (
+    PARAMETERS,
+    TrainingConfiguration,
+    TrainingParameters,
+)
 from xdeepr.deepr_compat.configuration.schema_data import (
+    STATICS,
     Coverage,
     DataConfiguration,
     DataSplit,
@@ -30,6 +38,7 @@ _TOLERANCE = 0.01
 """Part of a cell by which a cell's centre may miss the box: coordinates are often rounded."""
 
 _HERE, _FEATURES, _LABELS = "data_configuration", "features_configuration", "label_configuration"
+_AUXILIARY = f"{_HERE}.{_FEATURES}.add_auxiliary"
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ def open_data(configuration: DataConfiguration, *, statics: tuple[str, ...] | No
     wanted = statics if statics is not None else configuration.asked_statics()
     if hr is None and wanted:
         note(
-            f"{_HERE}.{_FEATURES}.add_auxiliary: static fields are not read: there is no"
+            f"{_AUXILIARY}: static fields are not read: there is no"
             f" {_LABELS}, on whose grid they would be"
         )
     return Data(
@@ -162,10 +171,8 @@ def within(ds: xr.Dataset, coverage: Coverage, role: str) -> xr.Dataset:
         inside = inside.drop_vars(ds[axes.x].attrs.get("bounds", ()), errors="ignore")
         attrs = {k: v for k, v in ds[axes.x].attrs.items() if k != "bounds"}
         inside = inside.assign_coords({axes.x: (axes.x, moved, attrs)})
-    for dim, key, step in (
-        (axes.y, "latitude", grid.y.step),
-        (axes.x, "longitude", grid.x.step),
-    ):
+    steps = (axes.y, "latitude", grid.y.step), (axes.x, "longitude", grid.x.step)
+    for dim, key, step in steps:
         low, high = sorted(getattr(coverage, key))
         first, last = float(inside[dim].min()), float(inside[dim].max())
         if first - low > step or high - last > step:
@@ -184,8 +191,7 @@ def on_whole_cells(lr: xr.Dataset, hr: xr.Dataset) -> xr.Dataset:
     for dim, low in ((axes.y, margin[0]), (axes.x, margin[2])):
         first = -low % factor  # counted from the low side
         last = first + (hr.sizes[dim] - first) // factor * factor
-        ascending = hr[dim].values[0] < hr[dim].values[-1]
-        size = hr.sizes[dim]
+        ascending, size = hr[dim].values[0] < hr[dim].values[-1], hr.sizes[dim]
         cut[dim] = slice(first, last) if ascending else slice(size - last, size - first)
     return hr.isel(cut)
 
@@ -258,6 +264,74 @@ def _between(ds: xr.Dataset, window: slice, name: str) -> xr.Dataset:
 # --- static fields ------------------------------------------------------------------------
 
 
+def static_covariates(
+    data: DataConfiguration,
+    training: TrainingConfiguration,
+    parameters: TrainingParameters,
+    options: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """Return the static covariates, by the names of `add_auxiliary`.
+
+    The keywords of `fit` so far say whether the normalization needs a mask.
+    """
+    features, auxiliary = data.features_configuration, data.asked_statics()
+    unused = set(parameters.encodings().values()) == {"none"}
+    if features is not None and features.add_auxiliary.time and unused:
+        note(f"{_AUXILIARY}.time has no effect: {PARAMETERS}.hour_embed_type is 'none'")
+    chosen = auxiliary
+    if parameters.static_covariables is not None:
+        chosen = tuple(map(_static_name, parameters.static_covariables))
+        for name in auxiliary:
+            if name not in chosen:
+                note(
+                    f"{_AUXILIARY}.{name} has no effect: {PARAMETERS}.static_covariables does not"
+                    " list it"
+                )
+    if training.type == "autoencoder" and chosen:
+        note(f"{_HERE}: static fields have no effect: an autoencoder has no covariates")
+        chosen = ()
+    if options.get("normalization") == "landmask-wise":
+        chosen = _with_mask(data, chosen)
+    unread_statics(data, chosen)
+    return chosen
+
+
+def _static_name(name: str) -> str:
+    """Read "lsm" and "orog" as the fine ones."""
+    full = f"{name}-high" if name in ("lsm", "orog") else name
+    if full not in STATICS:
+        near = nearest(name, STATICS, count=1)[0]
+        raise OptionError(f"{PARAMETERS}.static_covariables: {name!r} is unknown. Nearest: {near}")
+    return full
+
+
+def unread_statics(data: DataConfiguration, chosen: tuple[str, ...]) -> None:
+    """Say which locations of static fields are not read, those not chosen."""
+    for section, resolution in (("features_configuration", "low"), ("label_configuration", "high")):
+        for key, kind in (("land_mask_location", "lsm"), ("orography_location", "orog")):
+            there = getattr(getattr(data, section), key, None) is not None
+            if there and f"{kind}-{resolution}" not in chosen:
+                note(
+                    f"{_HERE}.{section}.{key} is not read: add_auxiliary.{kind}-{resolution} does"
+                    " not ask for it"
+                )
+
+
+def _with_mask(data: DataConfiguration, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Add a land–sea mask, by which fields are normalized."""
+    if "lsm-high" in chosen or "lsm-low" in chosen:
+        return chosen
+    there = {"label_configuration": "lsm-high", "features_configuration": "lsm-low"}
+    for section, name in there.items():
+        if getattr(getattr(data, section), "land_mask_location", None) is not None:
+            note(f"{name} is a condition of the network too, because the method is landmask-wise")
+            return (name, *chosen)
+    raise OptionError(
+        f"{_HERE}: the method 'landmask-wise' needs a land–sea mask: give"
+        " label_configuration.land_mask_location."
+    )
+
+
 def _statics(
     configuration: DataConfiguration, wanted: Sequence[str], lr: xr.Dataset, hr: xr.Dataset
 ) -> xr.Dataset:
@@ -284,8 +358,7 @@ def _static(configuration: DataConfiguration, name: str) -> xr.DataArray:
     location = getattr(getattr(configuration, role), key, None)
     if location is None:
         raise OptionError(
-            f"{_HERE}.{_FEATURES}.add_auxiliary.{name} is asked for, but {role}.{key} does not say"
-            " where it is."
+            f"{_AUXILIARY}.{name} is asked for, but {role}.{key} does not say where it is."
         )
     field = open_static(location, key)
     return field if resolution == "high" else field.rename(f"{field.name}_low")

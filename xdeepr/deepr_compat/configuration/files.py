@@ -75,10 +75,7 @@ def field_files(
 
 
 def _deepr_files(
-    fields: FieldsConfiguration,
-    variable: str,
-    named: Sequence[Path],
-    months: frozenset[str] | None,
+    fields: FieldsConfiguration, variable: str, named: Sequence[Path], months: frozenset[str] | None
 ) -> list[Path]:
     """Return the files of a variable in DeepR's layout; a note names months without one."""
     parts = map(re.escape, (variable, str(fields.data_name), str(fields.spatial_resolution)))

@@ -1,4 +1,4 @@
-"""Load the model that a configuration names, and compare it with what the file says of it."""
+"""Load the model that a configuration names, check it, and downscale a part of the data with it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import xarray as xr
+
 from xdeepr import cf
-from xdeepr.deepr_compat.configuration.conditions import unread_statics
-from xdeepr.deepr_compat.configuration.data import Data
+from xdeepr.deepr_compat.configuration.data import Data, Part, unread_statics
 from xdeepr.deepr_compat.configuration.networks import architecture_of
 from xdeepr.deepr_compat.configuration.schema import (
     MODEL,
     Configuration,
+    InferenceConfiguration,
+    Sampling,
+    SchedulerConfiguration,
     TrainingConfiguration,
     TrainingParameters,
 )
 from xdeepr.deepr_compat.configuration.section import note
+from xdeepr.deepr_compat.schedulers import read_scheduler
 from xdeepr.errors import OptionError
+from xdeepr.sampling.diffusers_table import SOLVERS
+from xdeepr.sampling.samplers import Sampler
+from xdeepr.sampling.schedules import as_schedule
 from xdeepr.tiling.interpolation import METHODS
 
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
+
+_SCHEDULER = f"{MODEL}.scheduler"
+
+BATCH = 16
+"""Times in a file of ``save_freq: batch`` where no batch size is given."""
+
+_INSTEAD = {
+    "validation": "there is no test part; the validation part is used",
+    "all": "there are no splits; all times are used",
+}
 
 _PIPELINES = ("cddpm", "cddpmpipeline")
 """DeepR's names of a diffusion model as a whole; they say nothing of its network."""
@@ -37,11 +56,7 @@ _PUBLISHED = {
 
 
 def load_model(
-    name: str,
-    data: Data,
-    parameters: TrainingParameters | None = None,
-    *,
-    progress: bool = True,
+    name: str, data: Data, parameters: TrainingParameters | None = None, *, progress: bool = True
 ) -> Downscaler | str:
     """Load a model by folder, short name or repository on the Hub, or name an interpolation.
 
@@ -53,7 +68,7 @@ def load_model(
     from xdeepr.models.find import load
 
     if _is_folder_of_deepr(name):
-        from xdeepr.deepr_compat.checkpoints import from_deepr
+        from xdeepr.deepr_compat.checkpoints.loading import from_deepr
 
         return from_deepr(name, **_facts(data, parameters))
     with quiet_hub(progress):
@@ -61,7 +76,7 @@ def load_model(
 
 
 def _is_folder_of_deepr(name: str) -> bool:
-    from xdeepr.deepr_compat.checkpoints import is_legacy
+    from xdeepr.deepr_compat.checkpoints.layouts import is_legacy
     from xdeepr.models.stored_arrays import CARD
 
     folder = Path(name)
@@ -72,21 +87,13 @@ def _facts(data: Data, parameters: TrainingParameters | None) -> dict[str, Any]:
     """Return what the folder of a model of DeepR does not say, and the configuration does."""
     part = next(iter(data.parts.values()))
     names = cf.spatial_variables(part.lr, cf.find_axes(part.lr))
-    facts: dict[str, Any] = {
-        "lr_grid": part.lr,
-        "hr_grid": part.hr,
-        "predictors": {name: part.lr[name].attrs for name in names},
-        "covariates": data.statics,
-    }
-    if parameters is None:
-        return facts
-    residual = parameters.learn_residuals
-    return {
-        **facts,
-        "hour": parameters.hour_embed_type,
-        "target": "residual" if residual else "field",
-        "normalization": "instance" if parameters.instance_norm else None,
-    }
+    facts: dict[str, Any] = {"lr_grid": part.lr, "hr_grid": part.hr, "covariates": data.statics}
+    facts["predictors"] = {name: part.lr[name].attrs for name in names}
+    if parameters is not None:
+        facts["hour"] = parameters.hour_embed_type
+        facts["target"] = "residual" if parameters.learn_residuals else "field"
+        facts["normalization"] = "instance" if parameters.instance_norm else None
+    return facts
 
 
 @contextmanager
@@ -177,3 +184,176 @@ def note_unused(configuration: Configuration, key: str) -> None:
             " has its own encoding of the time"
         )
     unread_statics(data, data.asked_statics())
+
+
+# --- its use -------------------------------------------------------------------------------
+
+
+def noise_options(
+    scheduler: SchedulerConfiguration | None, path: str = _SCHEDULER
+) -> dict[str, Any]:
+    """Return what :func:`xdeepr.fit` takes as ``diffusion=``; None leaves xdeepr's noise levels."""
+    if scheduler is None:
+        return {}
+    try:
+        name = Sampler(scheduler.class_name.removeprefix("diffusers.")).name
+    except OptionError as error:
+        raise OptionError(f"{path}.class_name: {error}") from None
+    if name not in SOLVERS:
+        raise OptionError(f"{path}.class_name: {name} is no scheduler of diffusers: name one here.")
+    stated = read_scheduler(name, scheduler.kwargs, f"{path}.kwargs")
+    if stated.softened:
+        note(
+            f"{path}.kwargs: of pure noise (rescale_betas_zero_snr) a network that predicts the"
+            " noise (prediction_type 'epsilon') learns nothing: the last level is kept just below"
+            " it, in training and in sampling. Its errors grow there: sample in 100 steps or more,"
+            " or let it predict 'v_prediction'"
+        )
+    return stated.fields()
+
+
+def chosen_part(data: Data, sampling: Sampling) -> Part:
+    """Return the split that a section names; by default the test part, else the validation part."""
+    where, parts = sampling.section_name, data.parts
+    usual = next((name for name in ("test", *_INSTEAD) if name in parts), "test")
+    name: str = sampling.split or usual
+    if name not in parts:
+        raise OptionError(
+            f"{where}.split is {name!r}, but data_configuration has only {', '.join(parts)}."
+        )
+    if sampling.split is None and name in _INSTEAD:
+        note(f"{where}: {_INSTEAD[name]}")
+    return parts[name]
+
+
+def forecast(
+    model: Downscaler | str,
+    part: Part,
+    sampling: Sampling,
+    scheduler: SchedulerConfiguration | None,
+    statics: xr.Dataset | None,
+) -> xr.Dataset:
+    """Downscale a part of the data with a model or an interpolation; nothing is computed.
+
+    A scheduler gives a loaded model another solver than its own.
+    """
+    from xdeepr.downscaling import downscale
+
+    options: dict[str, Any] = {"batch_size": sampling.batch_size}
+    options["device"] = available_device(sampling.device, sampling.section_name)
+    if isinstance(model, str):
+        if part.hr is None:
+            raise OptionError(
+                f"{sampling.section_name}.model is {model!r}: give label_configuration, whose grid"
+                " is the one to interpolate to."
+            )
+        options["like"] = part.hr
+        _note_no_draws(sampling, scheduler, f"{model} interpolation")
+        return downscale(part.lr, model, **options)
+    if model.card.stochastic:
+        options["members"] = sampling.realizations
+        options["seed"] = sampling.seed or 0
+        options["sampler"] = _sampler(model, sampling, scheduler)
+    else:
+        name = f"the {model.card.kind} model {model.card.name!r}"
+        _note_no_draws(sampling, scheduler, name)
+    return downscale(part.lr, model, covariates=_usable(model, statics), **options)
+
+
+def _note_no_draws(
+    sampling: Sampling, scheduler: SchedulerConfiguration | None, model: str
+) -> None:
+    """Say which settings of the solver do not matter to a model that draws nothing."""
+    if scheduler is not None:
+        note(f"{_SCHEDULER} has no effect: {model} draws nothing")
+    for key in ("inference_steps", "eta", "sampler", "members", "num_samples", "seed"):
+        if getattr(sampling, key) is not None:
+            note(f"{sampling.section_name}.{key} has no effect: {model} draws nothing")
+
+
+def _sampler(
+    model: Downscaler, sampling: Sampling, scheduler: SchedulerConfiguration | None
+) -> Sampler:
+    """Return the solver: that of the section, of the scheduler, or the model's own."""
+    own = model.card.diffusion
+    name, options, steps = own.sampler, dict(own.sampler_options), own.steps
+    if scheduler is not None:
+        asked = noise_options(scheduler)
+        _check_schedule(model, asked)
+        name, options, steps = asked["sampler"], asked["sampler_options"], asked["steps"]
+    if sampling.sampler is not None:
+        chosen = Sampler(sampling.sampler)
+        name, options, steps = chosen.name, {}, chosen.levels
+    if sampling.eta is not None:
+        if name in SOLVERS and "eta" in SOLVERS[name].step_options:
+            options["eta"] = sampling.eta
+        else:
+            note(f"{sampling.section_name}.eta has no effect: {name} has none")
+    return Sampler(name, sampling.inference_steps or steps, options)
+
+
+def _check_schedule(model: Downscaler, asked: dict[str, Any]) -> None:
+    """Refuse a table of betas other than that of the training."""
+    own = model.card.diffusion
+    if "schedule" not in asked or own.prediction == "edm":
+        return
+    ours, theirs = (as_schedule(s).sigmas for s in (own.schedule, asked["schedule"]))
+    if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=1e-3):
+        raise OptionError(
+            f"{_SCHEDULER}.kwargs: the noise levels are not those that {model.card.name!r} was"
+            " trained with: leave the betas out, or name the solver alone."
+        )
+
+
+def _usable(model: Downscaler, statics: xr.Dataset | None) -> xr.Dataset | None:
+    """Return the static covariates if the model was trained with them."""
+    wanted = [q.name for q in model.card.covariates]
+    if statics is None or not wanted:
+        return None
+    if all(name in statics for name in wanted):
+        return statics
+    note(
+        f"the static fields are not used: {model.card.name!r} was trained with"
+        f" {', '.join(wanted)}, which it keeps for its own domain"
+    )
+    return None
+
+
+def available_device(device: str | None, where: str) -> str | None:
+    """Return a torch device of a section that this machine has; as in DeepR, the CPU otherwise."""
+    if device is None:
+        return None
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise OptionError(
+            f"{where}.device: {device!r} is no device of torch, such as 'cuda:0'."
+        ) from None
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if missing.get(kind, False):
+        note(f"{where}.device: {device!r} is not there; the CPU is used")
+        return "cpu"
+    return device
+
+
+def in_files(ds: xr.Dataset, task: InferenceConfiguration) -> Iterator[tuple[str, xr.Dataset]]:
+    """Cut a forecast into files by name, each of a batch of times, a month, or all times."""
+    dim = cf.find_axes(ds).time
+    if dim is None:
+        yield "prediction.nc", ds
+        return
+    index = ds.indexes[dim]
+    days = index.strftime("%Y-%m-%d")
+    if task.save_freq == "all":
+        yield f"prediction_{days[0]}_{days[-1]}.nc", ds
+    elif task.save_freq == "month":
+        months = np.asarray(index.strftime("%Y-%m"))
+        for month in dict.fromkeys(months):
+            yield f"prediction_{month}.nc", ds.isel({dim: np.flatnonzero(months == month)})
+    else:
+        stamps = index.strftime("%Y-%m-%dT%H%M")
+        for first in range(0, index.size, task.batch_size or BATCH):
+            batch = ds.isel({dim: slice(first, first + (task.batch_size or BATCH))})
+            yield f"prediction_{stamps[first]}.nc", batch

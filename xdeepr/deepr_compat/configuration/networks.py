@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2
 from typing import Any, NamedTuple
@@ -68,6 +68,7 @@ _UNET_NOTES = {
     "freq_shift": "the noise level is embedded as xdeepr does it",
 }
 _DRAWS, _MAPS, _COMPRESSES = ("diffusion", "latent"), ("end2end",), ("autoencoder",)
+_SWIN2SR = ("swin2sr", "swin2sr", _MAPS, _SWIN_NOTES)
 
 _ALL = (
     Architecture("UNet", "unet", "unet", _DRAWS, _UNET_NOTES, True),
@@ -77,10 +78,8 @@ _ALL = (
         *("unet2d-condition", "unet2d-condition", _DRAWS, _CONDITION_NOTES, True),
     ),
     Architecture("ConvSwin2SR", "conv-swin2sr", "conv-swin2sr", _MAPS, _SWIN_NOTES),
-    Architecture("Swin2SR", "swin2sr", "swin2sr", _MAPS, _SWIN_NOTES),
-    Architecture(
-        "transformers.Swin2SRForImageSuperResolution", "swin2sr", "swin2sr", _MAPS, _SWIN_NOTES
-    ),
+    Architecture("Swin2SR", *_SWIN2SR),
+    Architecture("transformers.Swin2SRForImageSuperResolution", *_SWIN2SR),
     Architecture("ConvBaseline", "conv-baseline", "conv-baseline", _MAPS),
     Architecture("ConvBilinear", "conv-baseline", "conv-baseline", _MAPS, _BILINEAR_NOTES),
     Architecture("diffusers.VQModel", "autoencoder", "vq", _COMPRESSES, {}, True),
@@ -144,10 +143,8 @@ def translate(network: NetworkConfiguration, kind: str, path: str) -> Translated
                 f"{path}.kwargs.{key}: unknown keyword of {network.class_name}. Nearest: {near}"
                 f" (known: {', '.join(sorted(ours))})"
             )
-    other = keywords.get("interpolation")
-    return Translated(
-        architecture, {"name": architecture.network, **keywords}, stated, labels, other
-    )
+    named = {"name": architecture.network, **keywords}
+    return Translated(architecture, named, stated, labels, keywords.get("interpolation"))
 
 
 def network_keywords(name: str) -> tuple[str, ...]:
@@ -225,10 +222,8 @@ def check_agreement(stage: Stage, shapes: Shapes, latent_channels: int | None = 
             fitting = {shapes.factor, 2 ** ceil(log2(shapes.factor))}
         if stated in fitting:
             continue
-        path, right = (
-            f"{stage.path}.kwargs.{key}",
-            " or ".join(map(_text, sorted(fitting, key=str))),
-        )
+        path = f"{stage.path}.kwargs.{key}"
+        right = " or ".join(map(_text, sorted(fitting, key=str)))
         if key == "sample_size" and stage.any_size:
             note(
                 f"{path} is {_text(stated)}, the data have {right}: it has no effect, because this"
@@ -241,9 +236,7 @@ def check_agreement(stage: Stage, shapes: Shapes, latent_channels: int | None = 
         )
 
 
-def _allowed(
-    stage: Stage, shapes: Shapes, latent_channels: int | None
-) -> Mapping[str, Collection[Any]]:
+def _allowed(stage: Stage, shapes: Shapes, latent_channels: int | None) -> dict[str, set[Any]]:
     """Return the values that each key may have."""
     drawn = shapes.labels if latent_channels is None else latent_channels
     conditions = {shapes.features, shapes.features + shapes.statics + shapes.time_channels}

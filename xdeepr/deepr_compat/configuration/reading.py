@@ -55,12 +55,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_configuration(source: str | os.PathLike[str] | Mapping[str, Any]) -> Configuration:
-    """Read a configuration and check it; no data are opened.
-
-    Parameters
-    ----------
-    source : path-like or mapping
-        A YAML file, or what such a file holds.
+    """Read a configuration from a YAML file, or what one holds, and check it; no data are opened.
 
     Returns
     -------

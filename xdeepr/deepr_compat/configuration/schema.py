@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from xdeepr.deepr_compat.configuration.schema_data import DataConfiguration
 from xdeepr.deepr_compat.configuration.section import (
@@ -35,16 +35,6 @@ _PICTURES = "no pictures are drawn while training; see validation_configuration.
 _EMBEDDING = "the width of the embedding follows from the network's"
 
 
-def _no_is_text(value: Any) -> Any:
-    """Read a bare ``no``, which YAML 1.1 takes for false, as the word."""
-    return "no" if value is False else value
-
-
-def _as_pair(value: Any) -> Any:
-    """Read one edge of a window as both."""
-    return value if isinstance(value, list | tuple) else [value, value]
-
-
 def _duration(value: Any) -> Any:
     """Check a duration: seconds, or text such as "15min"."""
     from xdeepr.training.settings import seconds  # loads torch
@@ -58,11 +48,6 @@ def _duration(value: Any) -> Any:
     return value
 
 
-def _as_keywords(value: Any) -> Any:
-    """Read a heading without anything under it as no keywords."""
-    return {} if value is None else value
-
-
 def _as_pictures(value: Any) -> Any:
     """Read the older number of pictures; none at all for 0."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -70,7 +55,19 @@ def _as_pictures(value: Any) -> Any:
     return {"num_samples": value} if value else None
 
 
-Keywords = Annotated[dict[str, Any], BeforeValidator(_as_keywords)]
+Keywords = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
+"""Also a heading without anything under it."""
+
+Precision = Annotated[
+    Literal["no", "fp16", "bf16"], BeforeValidator(lambda value: "no" if value is False else value)
+]
+"""Also a bare ``no``, which YAML 1.1 takes for false."""
+
+Edges = Annotated[
+    tuple[Count, Count],
+    BeforeValidator(lambda edge: edge if isinstance(edge, list | tuple) else [edge, edge]),
+]
+"""Of a window; one edge is both."""
 
 
 class NetworkConfiguration(ConfigurationSection):
@@ -111,9 +108,7 @@ class TrainingParameters(ConfigurationSection):
     learning_rate: Positive | None = None
     lr_warmup_steps: Whole | None = None
     gradient_accumulation_steps: Count = 1
-    mixed_precision: (
-        Annotated[Literal["no", "fp16", "bf16"], BeforeValidator(_no_is_text)] | None
-    ) = None
+    mixed_precision: Precision | None = None
     hour_embed_type: Annotated[
         Literal["none", "class", "positional", "timestep", "cyclical"], NONE
     ] = "none"
@@ -147,7 +142,7 @@ class TrainingParameters(ConfigurationSection):
     max_steps: Count | None = None
     max_time: Annotated[Any, BeforeValidator(_duration)] = None
     patience: Count | None = None
-    window: Annotated[tuple[Count, Count], BeforeValidator(_as_pair)] | None = None
+    window: Edges | None = None
     time_features: dict[
         Literal["hour", "day_of_year", "local_solar_time", "cos_solar_zenith"],
         Literal["none", "class", "positional", "timestep", "cyclical", "field"],
@@ -157,11 +152,9 @@ class TrainingParameters(ConfigurationSection):
     keep: Location | None = None
     name: str | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> TrainingParameters:
+    def _check(self) -> None:
         if "hour" in self.time_features and "hour_embed_type" in self.model_fields_set:
             raise ValueError("hour_embed_type and time_features.hour mean the same: give one")
-        return self
 
     batch = Either("batch_size", "train_batch_size")
 
@@ -177,10 +170,9 @@ class TrainingConfiguration(ConfigurationSection):
     model_configuration: ModelConfiguration
     training_parameters: TrainingParameters | None = None
 
-    @model_validator(mode="after")
-    def _check_parts(self) -> TrainingConfiguration:
+    def _check(self) -> None:
         if self.trained is not None:
-            return self
+            return
         needed, allowed = PARTS[self.type]
         parts = [n for n in ModelConfiguration.model_fields if self.part(n) is not None]
         for name in needed:
@@ -197,7 +189,6 @@ class TrainingConfiguration(ConfigurationSection):
                 "training_parameters is missing: say how to train, or name a trained model with"
                 f" model_configuration.{needed[0]}.trained_model_dir"
             )
-        return self
 
     def part(self, name: str) -> Any:
         """Return a part of the model's configuration, or None."""
@@ -340,10 +331,7 @@ class FileValidation(ConfigurationSection):
 
 
 class Configuration(ConfigurationSection):
-    """All sections of a configuration file.
-
-    A frozen pydantic model; each section is an attribute of the name it has in the file, or None.
-    """
+    """All sections of a configuration file, by the names they have there."""
 
     data_configuration: DataConfiguration | None = None
     training_configuration: TrainingConfiguration | None = None
@@ -351,8 +339,7 @@ class Configuration(ConfigurationSection):
     inference_configuration: InferenceConfiguration | None = None
     validation: FileValidation | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Configuration:
+    def _check(self) -> None:
         if self.training_configuration is not None or self.sampling:
             if self.data_configuration is None:
                 raise ValueError("data_configuration is missing: say where the fields are")
@@ -361,7 +348,6 @@ class Configuration(ConfigurationSection):
                 "there is nothing to do: give training_configuration, validation_configuration,"
                 " inference_configuration or validation"
             )
-        return self
 
     @property
     def sampling(self) -> tuple[Sampling, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from xdeepr.deepr_compat.configuration.section import (
     ConfigurationSection,
@@ -36,11 +36,6 @@ def _as_time(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime.date) else value
 
 
-def _as_auxiliary(value: Any) -> Any:
-    """Read the older true or false, which spoke of the time alone."""
-    return {"time": value} if isinstance(value, bool) else value
-
-
 class Standardization(ConfigurationSection):
     """How fields are normalized before a network sees them."""
 
@@ -58,13 +53,11 @@ class Coverage(ConfigurationSection):
     longitude: tuple[Number, Number]
     latitude: tuple[Number, Number]
 
-    @model_validator(mode="after")
-    def _check(self) -> Coverage:
+    def _check(self) -> None:
         if not all(-90 <= value <= 90 for value in self.latitude):
             raise ValueError(f"latitude {list(self.latitude)}: give degrees from -90 to 90")
         if max(self.longitude) - min(self.longitude) > 360:
             raise ValueError(f"longitude {list(self.longitude)}: give a range of at most 360")
-        return self
 
 
 class AddAuxiliary(ConfigurationSection):
@@ -108,11 +101,14 @@ class FeaturesConfiguration(FieldsConfiguration):
     """The coarse fields: read from files, or made of the labels by coarsening."""
 
     variables: Names | None = None
-    add_auxiliary: Annotated[AddAuxiliary, BeforeValidator(_as_auxiliary)] = AddAuxiliary()
+    add_auxiliary: Annotated[
+        AddAuxiliary,
+        # the older true or false spoke of the time alone
+        BeforeValidator(lambda value: {"time": value} if isinstance(value, bool) else value),
+    ] = AddAuxiliary()
     factor: Annotated[int, Field(strict=True, ge=2)] | None = None
 
-    @model_validator(mode="after")
-    def _check_source(self) -> FeaturesConfiguration:
+    def _check(self) -> None:
         if self.location is not None and self.factor is not None:
             raise ValueError("data_location and factor exclude each other: read fields or coarsen")
         if self.factor is not None and self.spatial_coverage is not None:
@@ -126,7 +122,6 @@ class FeaturesConfiguration(FieldsConfiguration):
             )
         if self.location is not None and self.variables is None:
             raise ValueError("variables is missing: name the fields to read")
-        return self
 
 
 class LabelConfiguration(FieldsConfiguration):
@@ -135,13 +130,11 @@ class LabelConfiguration(FieldsConfiguration):
     variable: Names | None = None
     variables: Names | None = None
 
-    @model_validator(mode="after")
-    def _check_names(self) -> LabelConfiguration:
+    def _check(self) -> None:
         if (self.variable is None) == (self.variables is None):
             raise ValueError("give one of variable and variables: the name of the field to learn")
         if self.location is None:
             raise ValueError("data_location is missing: say where the files are")
-        return self
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -157,8 +150,7 @@ class Period(ConfigurationSection):
     frequency: str = "MS"
     """Default: each month has a file, as in DeepR."""
 
-    @model_validator(mode="after")
-    def _check(self) -> Period:
+    def _check(self) -> None:
         from pandas.tseries.frequencies import to_offset
 
         try:
@@ -171,17 +163,11 @@ class Period(ConfigurationSection):
         if last < first:
             raise ValueError(f"end {self.end} is before start {self.start}: exchange them")
         try:
-            to_offset(self._offset)
+            to_offset(_OLD_ALIASES.get(self.frequency, self.frequency))
         except ValueError:
             raise ValueError(
                 f"frequency {self.frequency!r} is none that pandas knows: use 'MS' for each month"
             ) from None
-        return self
-
-    @property
-    def _offset(self) -> str:
-        """The frequency by the name pandas uses today."""
-        return _OLD_ALIASES.get(self.frequency, self.frequency)
 
     def bounds(self) -> tuple[Any, Any]:
         """Return the first and the last moment as pandas timestamps."""
@@ -194,7 +180,8 @@ class Period(ConfigurationSection):
         import pandas as pd
 
         first, last = self.bounds()
-        named = pd.date_range(first.to_period("M").start_time, last, freq=self._offset)
+        frequency = _OLD_ALIASES.get(self.frequency, self.frequency)
+        named = pd.date_range(first.to_period("M").start_time, last, freq=frequency)
         return frozenset(named.strftime("%Y%m"))
 
 
@@ -212,13 +199,11 @@ class DataSplit(ConfigurationSection):
     test: Fraction = 0.0
     validation: Fraction = 0.0
 
-    @model_validator(mode="after")
-    def _check(self) -> DataSplit:
+    def _check(self) -> None:
         if self.test + self.validation > 1 + 1e-9:
             raise ValueError(
                 f"test {self.test:g} and validation {self.validation:g} are more than the whole"
             )
-        return self
 
 
 class CommonConfiguration(ConfigurationSection):
@@ -236,8 +221,7 @@ class DataConfiguration(ConfigurationSection):
     split_coverages: SplitCoverages | None = None
     common_configuration: CommonConfiguration | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> DataConfiguration:
+    def _check(self) -> None:
         if self.split_coverages is not None and self.common_configuration is not None:
             raise ValueError(
                 "split_coverages and common_configuration both say which times are meant: give one"
@@ -250,7 +234,6 @@ class DataConfiguration(ConfigurationSection):
                     "features_configuration.factor coarsens the labels, but there is no"
                     " label_configuration"
                 )
-        return self
 
     def periods(self) -> dict[str, Period]:
         """Return the periods, by the name of the split or as "all"."""

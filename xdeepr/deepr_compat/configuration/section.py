@@ -53,18 +53,14 @@ def _expanded(value: str) -> str:
     return value
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _none_is_text(value: Any) -> Any:
-    return "none" if value is None else value
-
-
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 Location = Annotated[str, AfterValidator(_expanded)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
-NONE = BeforeValidator(_none_is_text)
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
+]
+NONE = BeforeValidator(lambda value: "none" if value is None else value)
 """Reads null, and the text None, as the word "none"."""
 
 
@@ -88,12 +84,16 @@ class ConfigurationSection(Section):
     """A part of a configuration: some keys have two spellings, and some have no effect here."""
 
     @model_validator(mode="after")
-    def _check_spellings(self) -> ConfigurationSection:
+    def _validate(self) -> ConfigurationSection:
         for kind in type(self).__mro__:
             for attribute in vars(kind).values():
                 if isinstance(attribute, Either):
                     attribute.check(self)
+        self._check()
         return self
+
+    def _check(self) -> None:
+        """Refuse keys that contradict each other, with a ValueError."""
 
     def notes(self, path: str = "") -> tuple[str, ...]:
         """Say of each written key without effect what is done instead, here and below."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
-from xdeepr.deepr_compat.configuration.conditions import (
-    scaling,
-    static_covariates,
-    time_features,
+from xdeepr.deepr_compat.configuration.data import Data, static_covariates
+from xdeepr.deepr_compat.configuration.models import (
+    available_device,
+    check_network,
+    load_model,
+    noise_options,
 )
-from xdeepr.deepr_compat.configuration.data import Data
-from xdeepr.deepr_compat.configuration.models import check_network, load_model
 from xdeepr.deepr_compat.configuration.networks import (
     INTERPOLATION,
     Stage,
@@ -26,7 +26,6 @@ from xdeepr.deepr_compat.configuration.networks import (
     shapes_of,
     translate,
 )
-from xdeepr.deepr_compat.configuration.sampling import available_device, noise_options
 from xdeepr.deepr_compat.configuration.schema import (
     MODEL,
     PARAMETERS,
@@ -35,6 +34,7 @@ from xdeepr.deepr_compat.configuration.schema import (
     TrainingConfiguration,
     TrainingParameters,
 )
+from xdeepr.deepr_compat.configuration.schema_data import DataConfiguration, Standardization
 from xdeepr.deepr_compat.configuration.section import note
 from xdeepr.errors import OptionError
 from xdeepr.networks import network_class
@@ -42,8 +42,25 @@ from xdeepr.networks import network_class
 if TYPE_CHECKING:
     from xdeepr.models.downscaler import Downscaler
 
-PRECISIONS = {"no": "float32", "fp16": "auto", "bf16": "bfloat16"}
+PRECISIONS = {None: None, "no": "float32", "fp16": "auto", "bf16": "bfloat16"}
 """`mixed_precision` -> ``precision=`` of :func:`xdeepr.fit`."""
+
+_SAME = (
+    *("max_steps", "max_time", "learning_rate", "patience", "window"),
+    *("covariate_dropout", "device", "keep", "seed"),
+)
+"""Parameters that are keywords of `fit`."""
+
+_DATA = "data_configuration"
+
+_LABELS: dict[str, dict[str, Any]] = {
+    "class": {"num_class_embeds": 24, "class_embed_type": None},
+    "positional": {"num_class_embeds": None, "class_embed_type": "identity"},
+    "timestep": {"num_class_embeds": None, "class_embed_type": "timestep"},
+    "none": {"num_class_embeds": None, "class_embed_type": None},
+    "cyclical": {"num_class_embeds": None, "class_embed_type": None},
+}
+"""Encoding of the hour -> the keywords that a network of diffusers needs for it."""
 
 
 class Trained(NamedTuple):
@@ -87,7 +104,7 @@ def plan_training(configuration: Configuration) -> TrainingPlan | None:
     assert network is not None
     path = f"{MODEL}.{part}"
     translated = translate(network, training.type, path)
-    options = _length(parameters) | scaling(data, parameters)
+    options = _length(parameters) | _scaling(data, parameters)
     options["variables"] = list(data.label_configuration.names)
     statics = static_covariates(data, training, parameters, options)
     trained_obs = training.part("trained_obs_model")
@@ -122,7 +139,7 @@ def _model(
     elif kind == "end2end" and model == "ddpm":  # a network without a loss of its own
         model = "regression"
     options: dict[str, Any] = {"model": model, "network": dict(translated.network)}
-    options["time_features"] = time_features(training, parameters, translated, path)
+    options["time_features"] = _time_features(training, parameters, translated, path)
     if kind in ("diffusion", "latent"):
         options["diffusion"] = noise_options(training.part("scheduler"))
     if kind != "latent":  # there the autoencoder has decided
@@ -170,25 +187,83 @@ def _length(parameters: TrainingParameters) -> dict[str, Any]:
             f"{PARAMETERS}.lr_warmup_steps has no counterpart: the learning rate rises over the"
             " first twentieth of the training"
         )
-    precision = parameters.mixed_precision
-    if precision == "fp16":
+    if parameters.mixed_precision == "fp16":
         note(
             f"{PARAMETERS}.mixed_precision: 'fp16' has no counterpart: bfloat16 is used where the"
             " device computes in it"
         )
-    same = ("max_steps", "max_time", "learning_rate", "patience", "window")
     options = {
         "epochs": parameters.num_epochs,
         "batch_size": batch,
-        "precision": None if precision is None else PRECISIONS[precision],
-        **{
-            name: getattr(parameters, name)
-            for name in (*same, "covariate_dropout", "device", "keep")
-        },
-        "seed": parameters.seed,
+        "precision": PRECISIONS[parameters.mixed_precision],
+        **{name: getattr(parameters, name) for name in _SAME},
         "name": parameters.name or Path(parameters.output_dir).name,
     }
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _scaling(data: DataConfiguration, parameters: TrainingParameters) -> dict[str, Any]:
+    """Return ``normalization`` and ``by_month`` of :func:`xdeepr.fit`, where they are asked for."""
+    asked: dict[str, Standardization] = {}
+    for name in ("features_configuration", "label_configuration"):
+        wanted = getattr(getattr(data, name), "scaling", None)
+        if wanted is not None and wanted.to_do:
+            asked[name] = wanted
+        elif wanted is not None:
+            note(
+                f"{_DATA}.{name}.standardization.to_do: false has no counterpart: fields are always"
+                " normalized"
+            )
+    if parameters.instance_norm:
+        if asked:
+            note(
+                f"{PARAMETERS}.instance_norm takes the place of {_DATA}."
+                f"{' and '.join(asked)}.standardization"
+            )
+        return {"normalization": "instance"}
+    methods = list({(wanted.method, wanted.by_month) for wanted in asked.values()})
+    if len(methods) > 1:
+        listed = ", ".join(
+            f"{name}: {wanted.method}{' by month' if wanted.by_month else ''}"
+            for name, wanted in asked.items()
+        )
+        raise OptionError(
+            f"{_DATA}: the standardization differs ({listed}); xdeepr has one method for both."
+        )
+    return {"normalization": methods[0][0], "by_month": methods[0][1]} if methods else {}
+
+
+def _time_features(
+    training: TrainingConfiguration,
+    parameters: TrainingParameters,
+    translated: Translated,
+    path: str,
+) -> dict[str, str]:
+    """Return ``time_features`` of `fit`, compared with the keywords of the network."""
+    encodings = parameters.encodings()
+    key = f"{PARAMETERS}.hour_embed_type"
+    if training.type == "autoencoder":
+        if encodings != {"hour": "none"}:
+            note(f"{key} has no counterpart: an autoencoder is not conditioned on the time")
+        return {}
+    needed = _LABELS[encodings["hour"]]
+    for keyword, value in translated.labels.items():
+        if value != needed[keyword]:
+            raise OptionError(
+                f"{path}.kwargs.{keyword} is {value!r}, but {key} is {encodings['hour']!r}, which"
+                f" needs {needed[keyword]!r}: leave {keyword} out, it follows from hour_embed_type."
+            )
+    if translated.architecture.any_size:
+        return encodings
+    for name, encoding in list(encodings.items()):
+        if encoding in ("class", "positional", "timestep"):
+            del encodings[name]
+            written = key if name == "hour" else f"{PARAMETERS}.time_features.{name}"
+            note(
+                f"{written} has no counterpart: {translated.architecture.spelling} embeds no"
+                " numbers; 'cyclical' gives them as fields"
+            )
+    return encodings
 
 
 def _trained(part: NetworkConfiguration, kind: str, name: str) -> Trained:
@@ -214,15 +289,12 @@ def _autoencoder(
         return _trained(part, "autoencoder", "autoencoder")
     path = f"{MODEL}.autoencoder"
     translated = translate(part, "autoencoder", path)
-    own = {
-        "model": "autoencoder",
-        "network": dict(translated.network),
-        "time_features": {},
-        "target": _target("latent", parameters),
-    }
+    own = dict(options)
+    own.pop("covariate_dropout", None)
     own |= {key: f"{options[key]}-autoencoder" for key in ("name", "keep") if key in options}
-    shared = {key: value for key, value in options.items() if key != "covariate_dropout"}
-    return Stage(shared | own, translated.stated, path, (), True)
+    own |= {"model": "autoencoder", "network": dict(translated.network), "time_features": {}}
+    own["target"] = _target("latent", parameters)
+    return Stage(own, translated.stated, path, (), True)
 
 
 def _repository(parameters: TrainingParameters) -> str | None:
@@ -275,8 +347,9 @@ def prepare(plan: TrainingPlan, data: Data, *, progress: bool) -> Prepared:
     first, channels = None, None
     if isinstance(plan.autoencoder, Stage):
         first = _arguments(plan.autoencoder, data, more)
-        network = dict(plan.autoencoder.options["network"])
-        channels = network.get("latent_channels", _default(network["name"], "latent_channels"))
+        network = plan.autoencoder.options["network"]
+        defaults = inspect.signature(network_class(network["name"]).__init__).parameters
+        channels = network.get("latent_channels", defaults["latent_channels"].default)
     elif plan.autoencoder is not None:
         more["autoencoder"] = _loaded(plan.autoencoder, data, progress)
         channels = int(more["autoencoder"].network.latent_channels)
@@ -289,11 +362,6 @@ def prepare(plan: TrainingPlan, data: Data, *, progress: bool) -> Prepared:
     if plan.base is not None:
         more["base"] = _loaded(plan.base, data, progress)
     return Prepared(_arguments(plan.stage, data, more, channels), first)
-
-
-def _default(network: str, keyword: str) -> Any:
-    """Return the default of a keyword of a network."""
-    return inspect.signature(network_class(network).__init__).parameters[keyword].default
 
 
 def _loaded(trained: Trained, data: Data, progress: bool) -> Downscaler:

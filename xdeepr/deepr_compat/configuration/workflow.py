@@ -13,13 +13,15 @@ import xarray as xr
 from xdeepr.deepr_compat.configuration.data import Data, Part, open_data
 from xdeepr.deepr_compat.configuration.models import (
     check_model,
+    chosen_part,
+    forecast,
+    in_files,
     load_model,
     named_model,
     note_unused,
     quiet_hub,
 )
 from xdeepr.deepr_compat.configuration.reading import read_configuration
-from xdeepr.deepr_compat.configuration.sampling import chosen_part, forecast, in_files
 from xdeepr.deepr_compat.configuration.schema import (
     Configuration,
     InferenceConfiguration,
@@ -89,7 +91,7 @@ def run(config: Source, *, overwrite: bool = False, progress: bool = True) -> Ou
     ----------
     config : path-like, mapping or Configuration
         A YAML file, what such a file holds, or what
-        :func:`xdeepr.deepr_compat.configuration.read_configuration` returned.
+        :func:`xdeepr.deepr_compat.configuration.reading.read_configuration` returned.
     overwrite : bool, default: False
         Replace a checkpoint and files that are there.
     progress : bool, default: True
