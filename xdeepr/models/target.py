@@ -31,12 +31,7 @@ from xdeepr.normalization import Transform, links
 class BlockTarget:
     """The target of one model on one block.
 
-    Parameters
-    ----------
-    card : Card
-        Its transform of the target may still be missing; then t changes nothing.
-    task : BlockTask
-        The block's arrays and where they lie.
+    The card's transform of the target may still be missing; then t changes nothing.
     """
 
     card: Card
@@ -45,10 +40,7 @@ class BlockTarget:
     def learnt(self, field: torch.Tensor) -> torch.Tensor:
         """Return t(x) − t(b) of equation 1, which is what the last link is fitted to.
 
-        Parameters
-        ----------
-        field : torch.Tensor, shape (time, V, H, W)
-            In the units of the predictands, on the block's window.
+        The field x, (time, V, H, W), is in the units of the predictands, on the block's window.
         """
         for transform in self._space:
             field = transform.apply(field, **self._where)
@@ -63,10 +55,8 @@ class BlockTarget:
     def restored(self, normalized: torch.Tensor) -> torch.Tensor:
         """Return the field of equation 2, in the units of the predictands.
 
-        Parameters
-        ----------
-        normalized : torch.Tensor, shape (..., time, V, H, W)
-            z on the block's window; rows and columns beyond the domain are left out.
+        z, (..., time, V, H, W), is on the block's window; rows and columns beyond the domain are
+        left out.
         """
         last, statistics = links(self.card.normalization["target"])[-1], self._statistics
         inside = self._inside(normalized)

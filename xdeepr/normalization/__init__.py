@@ -11,7 +11,7 @@ from xdeepr.normalization.chain import (
 )
 from xdeepr.normalization.moments import Moments, field_statistics
 from xdeepr.normalization.summaries import METHODS, Method
-from xdeepr.normalization.transform import Transform, Window
+from xdeepr.normalization.transform import Transform
 from xdeepr.normalization.transforms import Log, Sqrt
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Moments",
     "Sqrt",
     "Transform",
-    "Window",
     "field_statistics",
     "links",
     "read_transform",

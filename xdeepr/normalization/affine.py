@@ -46,12 +46,6 @@ class Affine(Transform):
         those over sea, or those of one field at one time. For the last, `mean` and `std` only
         stand for the number of channels.
 
-    Raises
-    ------
-    OptionError
-        If the method is unknown, shapes do not fit, or a number is not finite or a deviation not
-        greater than 0.
-
     Notes
     -----
     Arrays of more than 4096 numbers are rounded to float32 at once, because they are saved so: a
@@ -103,22 +97,18 @@ class Affine(Transform):
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
         return int(self.mean.shape[1])
 
     @property
     def by_field(self) -> bool:
-        """Whether each field is normalized by its own mean and deviation."""
         return self.method == "instance"
 
     @property
     def by_month(self) -> bool:
-        """Whether each month of the year has its own numbers."""
         return self.mean.shape[0] == 12
 
     @property
     def domain(self) -> tuple[int, int] | None:
-        """Size of the fitted domain, if cells have their own numbers."""
         height, width = self.mean.shape[2:]
         return (height, width) if height * width > 1 else None
 
@@ -133,24 +123,12 @@ class Affine(Transform):
         land: np.ndarray | None = None,
         center: bool = True,
     ) -> Affine:
-        """Fit to data.
+        """Fit to data (time, channel, y, x), numpy or dask, read once and chunk by chunk.
 
-        Parameters
-        ----------
-        fields : array, shape (time, channel, y, x)
-            Training data, numpy or dask. It is read once, chunk by chunk. NaN is left out.
-        months : numpy.ndarray of int, shape (time,), optional
-            Month of each time, 1 to 12. Needed if `by_month`.
-        by_month, method, land
-            See :class:`Moments`. "instance" does without months and land, and fits nothing.
-        center : bool, default: True
-            False: the mean is 0 and the deviation is the root mean square, so that values are
-            scaled and not shifted.
-
-        Raises
-        ------
-        OptionError, GridError, MissingValuesError
-            See :meth:`Moments.update` and :meth:`Moments.result`.
+        NaN is left out. `months` holds the month of each time, 1 to 12, and `land` is True over
+        land, (y, x); each is needed only where the method or `by_month` asks for it. Without
+        `center` the mean is 0 and the deviation the root mean square: values are scaled and not
+        shifted.
         """
         if method == "instance":
             return cls.instance(int(fields.shape[1]))
@@ -170,38 +148,26 @@ class Affine(Transform):
         return cls(np.zeros(channels), np.ones(channels), "instance")
 
     def bounds(self, channel: int, latent: Interval = EVERYTHING) -> Interval:
-        """Return what the physical values of a channel lie between, in any cell and month."""
         if self.by_field:  # mean and deviation may be any
             return EVERYTHING
         low, high = (self.mean[:, channel] + self.std[:, channel] * end for end in latent)
         return float(low.min()), float(high.max())
 
-    def apply(
-        self,
-        values: Values,
-        *,
-        months: np.ndarray | None = None,
-        window: Window | None = None,
-        statistics: Any = None,
-    ) -> Values:
-        """Return normalized values; see :meth:`Transform.apply`."""
-        mean, std = self._scale(values, months, window, statistics)
+    def apply(self, values: Values, **where: Any) -> Values:
+        mean, std = self._scale(values, **where)
         return (values - mean) / std
 
-    def invert(
-        self,
-        values: Values,
-        *,
-        months: np.ndarray | None = None,
-        window: Window | None = None,
-        statistics: Any = None,
-    ) -> Values:
-        """Return values in physical units; the inverse of :meth:`apply`, which see."""
-        mean, std = self._scale(values, months, window, statistics)
+    def invert(self, values: Values, **where: Any) -> Values:
+        mean, std = self._scale(values, **where)
         return values * std + mean
 
     def _scale(
-        self, values: Values, months: Any, window: Window | None, statistics: Any
+        self,
+        values: Values,
+        *,
+        months: np.ndarray | None = None,
+        window: Window | None = None,
+        statistics: Any = None,
     ) -> tuple[Values, Values]:
         """Return mean and deviation that broadcast against the values, like them in type."""
         check_values(values, self.channels)
@@ -219,11 +185,7 @@ class Affine(Transform):
         return _of_months(values, mean, months), _of_months(values, std, months)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON, without the name.
-
-        Mean and deviation are flat lists in the order of "shape" (M, C, Y, X), or
-        ``{"tensor": True}`` where they are in :meth:`tensors`.
-        """
+        # flat lists in the order of "shape", or {"tensor": True} where they are in tensors()
         big = self.mean.size > LISTED
         return {
             "method": self.method,
@@ -235,7 +197,6 @@ class Affine(Transform):
         }
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return the arrays that :meth:`to_json` leaves out, as float32."""
         if self.mean.size <= LISTED:
             return {}
         return {name: getattr(self, name).astype(np.float32) for name in ("mean", "std")}
@@ -244,11 +205,6 @@ class Affine(Transform):
     def from_json(
         cls, data: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
     ) -> Affine:
-        """Rebuild from what :meth:`to_json` and :meth:`tensors` gave.
-
-        Without "shape" (cards of version 1) the lists hold one number for each channel. See
-        :meth:`Transform.from_json`.
-        """
         unknown = set(data) - {"method", "shape", "mean", "std"}
         if unknown:
             raise KeyError(f"unknown key {min(unknown)!r}")
@@ -262,6 +218,7 @@ class Affine(Transform):
             elif not isinstance(stated, Sequence) or isinstance(stated, str):
                 raise TypeError(f"{name} is {stated!r}, not a list")
             array = np.asarray(stated, dtype=np.float64)
+            # cards of version 1 have no shape, and one number for each channel
             shape = tuple(data["shape"]) if "shape" in data else (1, len(stated), 1, 1)
             if any(not isinstance(n, int) or n < 0 for n in shape):
                 raise ValueError(f"shape is {shape!r}")

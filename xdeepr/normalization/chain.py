@@ -27,11 +27,6 @@ class Chain(Transform):
     transforms : tuple of Transform
         At least one; the first is given physical values. A chain within a chain is unrolled.
 
-    Raises
-    ------
-    OptionError
-        If there is none, their channels differ, or they were fitted to different domains.
-
     Examples
     --------
     >>> import numpy as np
@@ -61,51 +56,41 @@ class Chain(Transform):
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
         return self.transforms[0].channels
 
     @property
     def by_field(self) -> bool:
-        """Whether one of the transforms uses each field's own mean and deviation."""
         return any(t.by_field for t in self.transforms)
 
     @property
     def by_month(self) -> bool:
-        """Whether one of the transforms keeps the months apart."""
         return any(t.by_month for t in self.transforms)
 
     @property
     def domain(self) -> tuple[int, int] | None:
-        """Size of the fitted domain, if one of the transforms has numbers for each cell."""
         return next((t.domain for t in self.transforms if t.domain is not None), None)
 
     def bounds(self, channel: int, latent: Interval = EVERYTHING) -> Interval:
-        """Return what the physical values of a channel lie between."""
         for transform in reversed(self.transforms):
             latent = transform.bounds(channel, latent)
         return latent
 
     def apply(self, values: Values, **where: Any) -> Values:
-        """Return transformed values, from the left to the right; see :meth:`Transform.apply`.
-
-        `statistics` are those of the values that reach the transform that needs them.
-        """
+        # statistics are those of the values that reach the transform that needs them
         for transform in self.transforms:
             values = transform.apply(values, **where)
         return values
 
     def invert(self, values: Values, **where: Any) -> Values:
-        """Return physical values, from the right to the left; see :meth:`apply`."""
         for transform in reversed(self.transforms):
             values = transform.invert(values, **where)
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON, without the name."""
         return {"transforms": [{"name": t.name, **t.to_json()} for t in self.transforms]}
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return the arrays that :meth:`to_json` leaves out: ``"1/mean"`` is the second's."""
+        # "1/mean" is the second's
         return {
             f"{number}/{key}": array
             for number, transform in enumerate(self.transforms)
@@ -116,7 +101,6 @@ class Chain(Transform):
     def from_json(
         cls, data: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
     ) -> Chain:
-        """Rebuild from what :meth:`to_json` and :meth:`tensors` gave."""
         if set(data) != {"transforms"} or not isinstance(data["transforms"], list):
             raise KeyError(f"a chain has transforms and nothing else, not {sorted(data)}")
         return cls(
@@ -153,14 +137,7 @@ def write_transform(transform: Transform) -> dict[str, Any]:
 def read_transform(
     data: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
 ) -> Transform:
-    """Rebuild a transform from what :func:`write_transform` gave.
-
-    Parameters
-    ----------
-    data : mapping
-        Plain data. Without a name it is an affine transform.
-    tensors : mapping of str to numpy.ndarray, optional
-        The arrays left out of it.
+    """Rebuild a transform from what :func:`write_transform` gave, and the arrays it left out.
 
     Raises
     ------

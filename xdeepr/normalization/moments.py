@@ -18,17 +18,10 @@ class Moments:
 
     Parameters
     ----------
-    by_month : bool, default: False
-        Keep the months of the year apart.
-    method : {"domain-wise", "pixel-wise", "landmask-wise"}
-        Which cells share a mean and a deviation.
+    method
+        Which cells share a mean and a deviation; all but "instance".
     land : numpy.ndarray of bool, shape (y, x), optional
         True over land. Needed for "landmask-wise".
-
-    Raises
-    ------
-    OptionError
-        If the method is unknown or has nothing to fit, or `land` is missing or not boolean.
     """
 
     def __init__(
@@ -57,22 +50,10 @@ class Moments:
         self._summaries: Monthly = {}
 
     def update(self, fields: Any, months: np.ndarray | None = None) -> None:
-        """Add data.
+        """Add fields (time, channel, y, x) on the whole domain; NaN is left out.
 
-        Parameters
-        ----------
-        fields : array, shape (time, channel, y, x)
-            On the whole domain; numpy, a torch tensor on the CPU, or dask, which is computed chunk
-            by chunk. NaN is left out.
-        months : numpy.ndarray of int, shape (time,), optional
-            Month of each time, 1 to 12. Needed, and only read, if the months are kept apart.
-
-        Raises
-        ------
-        OptionError
-            If `months` is missing or does not fit, or `fields` are of another shape.
-        GridError
-            If the fields are of another size than the mask or than those before.
+        They are numpy, torch on the CPU, or dask, which is computed chunk by chunk. `months`, 1 to
+        12 for each time, are needed, and only read, if the months are kept apart.
         """
         shape = tuple(fields.shape)
         if len(shape) != 4:
@@ -97,28 +78,14 @@ class Moments:
         self._summaries = merge_months([self._summaries, summarize(fields, wanted)])
 
     def result(self, *, center: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and deviation of all data so far.
+        """Return mean and deviation of all data so far, shape (M, C, Y, X).
 
-        Parameters
-        ----------
-        center : bool, default: True
-            False: mean 0, and the root mean square as deviation.
-
-        Returns
-        -------
-        mean, std : numpy.ndarray, shape (M, C, Y, X)
-            M is 12 by month, otherwise 1; Y and X are 1 if the domain shares its numbers. Where
-            there is no variance (a deviation up to 1e-6 of the mean, which rounding to
-            float32 may cause) the deviation is 1. A month without data has the numbers of the
-            nearest month that has some, of two equally near ones those of the earlier; this is
-            settled cell by cell. A cell that never has a value has the mean 0 and the deviation 1.
-
-        Raises
-        ------
-        OptionError
-            If there have not been any data.
-        MissingValuesError
-            If a value was infinite.
+        M is 12 by month, otherwise 1; Y and X are 1 if the domain shares its numbers. Without
+        `center` the mean is 0, and the deviation the root mean square. Where there is no variance
+        (a deviation up to 1e-6 of the mean, which rounding to float32 may cause) the deviation is
+        1. A month without data has the numbers of the nearest month that has some, of two equally
+        near ones those of the earlier; this is settled cell by cell. A cell that never has a value
+        has the mean 0 and the deviation 1.
         """
         if self._shape is None:
             raise OptionError("normalization: there are no data to fit it to; add some first.")
@@ -149,19 +116,11 @@ class Moments:
 
 
 def field_statistics(fields: np.ndarray) -> np.ndarray:
-    """Return mean and deviation of each field, for the method "instance".
+    """Return mean and population deviation over y and x of fields (time, channel, y, x).
 
-    Parameters
-    ----------
-    fields : numpy.ndarray, shape (time, channel, y, x)
-        NaN is left out.
-
-    Returns
-    -------
-    numpy.ndarray, shape (time, 2, channel)
-        float64; mean and population standard deviation over y and x. A field that is constant
-        but for rounding (a deviation up to 1e-6 of its mean) gets the deviation 1; a field
-        without any value the mean 0 and the deviation 1.
+    The method "instance" needs them, shape (time, 2, channel), float64. NaN is left out. A field
+    that is constant but for rounding (a deviation up to 1e-6 of its mean) gets the deviation 1; a
+    field without any value the mean 0 and the deviation 1.
     """
     each = [statistics_of_parts([field]) for field in fields]
     return np.stack(each) if each else np.empty((0, 2, fields.shape[1]))

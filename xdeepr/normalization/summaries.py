@@ -67,15 +67,7 @@ def merge_months(parts: Iterable[Mapping[int, Summary]]) -> Monthly:
 
 @dataclass(frozen=True)
 class Regions:
-    """Which cells are summarized together.
-
-    Parameters
-    ----------
-    method : {"domain-wise", "pixel-wise", "landmask-wise"}
-        All, none, or those over land and those over sea.
-    land : numpy.ndarray of bool, shape (y, x), optional
-        True over land, for the last.
-    """
+    """Which cells are summarized together; `land`, (y, x), is True over land."""
 
     method: Method
     land: np.ndarray | None = None

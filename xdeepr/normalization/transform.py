@@ -64,17 +64,8 @@ class Transform(ABC):
     def bounds(self, channel: int, latent: Interval = EVERYTHING) -> Interval:
         """Return what the physical values of a channel lie between.
 
-        Parameters
-        ----------
-        channel : int
-            Counted from 0.
-        latent : (float, float), optional
-            What the transformed values lie between. Default: they may be any number.
-
-        Returns
-        -------
-        (float, float)
-            :meth:`invert` never leaves this interval, whatever it is given.
+        `latent` is what the transformed values lie between, by default any number. :meth:`invert`
+        never leaves the interval returned for it.
         """
 
     @abstractmethod
@@ -86,7 +77,7 @@ class Transform(ABC):
         window: Window | None = None,
         statistics: Any = None,
     ) -> Values:
-        """Return transformed values.
+        """Return transformed values, of the same type, shape, dtype and device.
 
         Parameters
         ----------
@@ -101,11 +92,6 @@ class Transform(ABC):
         statistics : array, shape (time, 2, C), optional
             Mean and deviation of each field (:func:`field_statistics`). Needed, and only read,
             if `by_field`.
-
-        Returns
-        -------
-        numpy.ndarray or torch.Tensor
-            Of the same type, shape, dtype and device.
 
         Raises
         ------
@@ -141,13 +127,6 @@ class Transform(ABC):
     ) -> Transform:
         """Rebuild from what :meth:`to_json` and :meth:`tensors` gave.
 
-        Parameters
-        ----------
-        data : mapping
-            Plain data.
-        tensors : mapping of str to numpy.ndarray, optional
-            The arrays left out of it.
-
         Raises
         ------
         KeyError, TypeError, ValueError
@@ -156,13 +135,7 @@ class Transform(ABC):
 
 
 def check_values(values: Any, channels: int) -> None:
-    """Refuse values of another type or with other channels.
-
-    Raises
-    ------
-    OptionError
-        Names the shape that is wanted.
-    """
+    """Refuse values that are not floating point numbers (..., channel, y, x)."""
     shape = tuple(values.shape)
     if len(shape) < 3 or shape[-3] != channels:
         raise OptionError(

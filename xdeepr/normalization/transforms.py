@@ -51,11 +51,6 @@ class Elementwise(Transform):
     dry : sequence of float, one for each channel, optional
         Threshold :math:`d` below which the inverse gives exactly 0, in the units of the channel.
         Default: 0, no threshold. One number for `scale` and `dry` stands for a single channel.
-
-    Raises
-    ------
-    OptionError
-        If there is no channel, or a number is out of range.
     """
 
     scale: tuple[float | None, ...]
@@ -88,11 +83,9 @@ class Elementwise(Transform):
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
         return len(self.scale)
 
     def bounds(self, channel: int, latent: Interval = EVERYTHING) -> Interval:
-        """Return what the physical values of a channel lie between: 0 or more."""
         ends = np.broadcast_to(np.array(latent)[:, None, None, None], (2, self.channels, 1, 1))
         low, high = self.invert(ends)[:, channel, 0, 0].tolist()
         return low, high
@@ -105,7 +98,6 @@ class Elementwise(Transform):
         window: Window | None = None,
         statistics: Any = None,
     ) -> Values:
-        """Return transformed values; negative ones count as 0. See :meth:`Transform.apply`."""
         check_values(values, self.channels)
         return self._on_channels(values, self._transformed)
 
@@ -117,7 +109,6 @@ class Elementwise(Transform):
         window: Window | None = None,
         statistics: Any = None,
     ) -> Values:
-        """Return physical values: 0, or from the threshold upwards. See :meth:`apply`."""
         check_values(values, self.channels)
         dry = like(values, np.reshape(self.dry, (-1, 1, 1)))
 
@@ -147,14 +138,12 @@ class Elementwise(Transform):
         return xp.where(where, found, values)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON, without the name."""
         return {f.name: list(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def from_json(
         cls, data: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None
     ) -> Elementwise:
-        """Rebuild from what :meth:`to_json` gave; see :meth:`Transform.from_json`."""
         return cls(**{key: tuple(value) for key, value in data.items()})
 
 

@@ -25,19 +25,11 @@ class Aligned:
     ----------
     lr, hr : xarray.DataArray
         float32, dims (time, channel, y, x), ascending.
-    time : xarray.DataArray
-        The times.
-    predictors, predictands : tuple of Quantity
-        What the channels are.
     base : tuple of int or None
         For each predictand, the predictor that is its coarse version; None: there is none.
     source : Gridded
         The predictors that `lr` was stacked from. Entries along dimensions beyond time, y and x
         stand one behind the other at each time.
-    hr_grid : Grid
-        Where the labels lie.
-    factor, margin
-        How the grids nest.
     """
 
     lr: xr.DataArray
@@ -65,28 +57,7 @@ class Aligned:
 def align(
     predictors: cf.Gridded[Grid], labels: cf.Gridded[Grid], variables: Sequence[str] | None = None
 ) -> Aligned:
-    """Bring predictors and labels together; nothing is computed.
-
-    Parameters
-    ----------
-    predictors, labels : Gridded
-        As given to :func:`xdeepr.fit`.
-    variables : sequence of str, optional
-        Labels to learn.
-
-    Returns
-    -------
-    Aligned
-
-    Raises
-    ------
-    AxisError
-        If an axis is missing or no time is shared.
-    VariableError
-        If it is not clear which variables are meant.
-    GridError
-        If the grids do not nest.
-    """
+    """Bring predictors and the labels to learn together; nothing is computed."""
     factor, margin = relate(predictors.grid, labels.grid)
     source, labels = share_entries(*share_times(predictors, labels))
     names = _label_names(labels, variables)
@@ -102,18 +73,7 @@ def align(
 
 
 def without_missing(aligned: Aligned) -> Aligned:
-    """Fill missing predictors, and leave out the labels that lie under them; lazy.
-
-    Parameters
-    ----------
-    aligned : Aligned
-        Predictors and labels, either with missing values.
-
-    Returns
-    -------
-    Aligned
-        Labels are NaN where they, or the predictors above them, were missing.
-    """
+    """Fill missing predictors, and leave out (as NaN) the labels that lie under them; lazy."""
     lr = aligned.lr
     under_gap = under_gaps(lr.data, aligned.factor, aligned.margin)[:, 0]
     under = xr.DataArray(under_gap, dims=[d for d in aligned.hr.dims if d != "channel"])
@@ -124,13 +84,7 @@ def without_missing(aligned: Aligned) -> Aligned:
 def share_entries(
     lr: cf.Gridded[Grid], hr: cf.Gridded[Grid]
 ) -> tuple[cf.Gridded[Grid], cf.Gridded[Grid]]:
-    """Return predictors and labels at the entries they share along further dimensions.
-
-    Raises
-    ------
-    AxisError
-        If one has a dimension that the other has not, or they share no entry.
-    """
+    """Return predictors and labels at the entries they share along further dimensions."""
     if odd := sorted(set(lr.further) ^ set(hr.further)):
         raise AxisError(
             f"only one of predictors and labels has the dimension {odd[0]!r}: give it to both, or"
@@ -164,21 +118,10 @@ def _entries(source: cf.Gridded[Grid], dims: Sequence[str]) -> list[cf.Gridded[G
 def stack_entries(
     source: cf.Gridded[Grid], dims: Sequence[str], quantities: Sequence[Quantity], *, role: str
 ) -> xr.DataArray:
-    """Stack fields as :func:`stack_fields` does, the entries of each time one behind the other.
+    """Stack fields as :func:`stack_fields` does, shape (time · entry, channel, y, x).
 
-    Parameters
-    ----------
-    source : Gridded
-        Holds the fields.
-    dims : sequence of str
-        Further dimensions, in the order in which entries are stacked.
-    quantities, role
-        As for :func:`~xdeepr.inputs.quantities.stack_fields`.
-
-    Returns
-    -------
-    xarray.DataArray
-        Shape (time · entry, channel, y, x).
+    The entries along `dims`, dimensions beyond time, y and x, stand one behind the other at each
+    time.
     """
     if not dims:
         return stack_fields(source, quantities, role=role)
@@ -198,13 +141,7 @@ def _entry_times(source: cf.Gridded[Grid], dims: Sequence[str]) -> xr.DataArray:
 def share_times(
     lr: cf.Gridded[Grid], hr: cf.Gridded[Grid]
 ) -> tuple[cf.Gridded[Grid], cf.Gridded[Grid]]:
-    """Return predictors and labels at the valid times that they share.
-
-    Raises
-    ------
-    AxisError
-        If one has no time dimension, or they share no time.
-    """
+    """Return predictors and labels at the valid times that they share."""
     lr, hr = (_at_valid_times(part, role) for part, role in ((lr, "predictors"), (hr, "labels")))
     ours, theirs = (part.dataset.indexes[str(part.axes.time)] for part in (lr, hr))
     same_kind = type(ours) is type(theirs)

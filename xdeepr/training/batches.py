@@ -24,13 +24,11 @@ class Batch:
 
     Parameters
     ----------
-    target : torch.Tensor
+    target
         What is learnt, normalized, shape (N, V, H, W).
-    conditions : Conditions
-        What the network is conditioned on.
-    times : tuple of int
+    times
         Positions along the time axis, for error messages.
-    valid : torch.Tensor, optional
+    valid
         Where the labels are known, bool, shape of `target`; None: everywhere. Elsewhere the
         target is 0 and does not count.
     """
@@ -49,16 +47,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """Normalized batches of pairs for one model.
+    """Batches of pairs as the card has them, with the conditions that a network takes.
 
-    Parameters
-    ----------
-    pairs : Pairs
-        The fields.
-    card : Card
-        Says what is learnt, what the network is conditioned on, and how both are normalized.
-    network : torch.nn.Module or its class
-        For the conditions that it takes.
+    The network may be a module or its class.
     """
 
     pairs: Pairs

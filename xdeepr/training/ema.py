@@ -28,8 +28,6 @@ class PowerEMA:
 
     Parameters
     ----------
-    network : torch.nn.Module
-        The network whose weights are averaged.
     exponent : float, default: 6.94
         The power :math:`\gamma`; 6.94 has a width of 10 % of the run.
     """

@@ -15,15 +15,7 @@ from xdeepr.training.options import DataOptions
 
 @dataclass(frozen=True)
 class Period:
-    """A period of the data: predictors and labels brought together, and what goes with them.
-
-    Parameters
-    ----------
-    aligned : Aligned
-        Predictors and labels.
-    covariates : Gridded, optional
-        Static and varying ones.
-    """
+    """A period of the data: predictors and labels brought together, and the covariates."""
 
     aligned: Aligned
     covariates: cf.Gridded[Grid] | None
@@ -35,20 +27,7 @@ def split(
     covariates: XarrayObject | None,
     options: DataOptions,
 ) -> tuple[Period, Period | None]:
-    """Return the training period and the validation period.
-
-    Parameters
-    ----------
-    predictors, labels, covariates
-        As given to :func:`xdeepr.fit`.
-    options : DataOptions
-        Names the labels and what is held out.
-
-    Raises
-    ------
-    OptionError, GridError, VariableError
-        If the part to hold out is no fraction, or a pair with other grids or variables.
-    """
+    """Return the training period and the validation period, if any is held out."""
 
     def paired(lr: XarrayObject, hr: XarrayObject) -> Aligned:
         aligned = align(gridded(lr), gridded(hr), options.variables)

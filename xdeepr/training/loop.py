@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,17 +31,13 @@ class Progress:
 
     Parameters
     ----------
-    step : int
-        Steps done.
-    elapsed : float
+    elapsed
         Seconds of training so far, over all sessions.
-    best : float
+    best
         Lowest validation loss.
-    stale : int
+    stale
         Evaluations since then.
-    curve : list of dict
-        The training curve.
-    running : float
+    running
         Running mean of the training loss.
     """
 
@@ -55,17 +50,7 @@ class Progress:
 
 
 class Trainer:
-    """Train one network on one set of pairs.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The network, on its device.
-    batches, validation : Batches
-        Training data with the card of the model, and validation data if there are any.
-    draw : Draw
-        Which windows each step sees.
-    """
+    """Train one network, on its device, on one set of pairs, watched on another if there is one."""
 
     def __init__(
         self,
@@ -92,33 +77,22 @@ class Trainer:
         self.precision = dtype_of(settings.precision, self.device)
         self.held_out = [] if validation is None else self._held_out(validation)
 
-    # --- the loop -------------------------------------------------------------------------
-
     def run(
         self, *, show: bool = True, save: Callable[..., None] | None = None
     ) -> dict[str, torch.Tensor]:
         """Train until a limit is reached or the validation loss stops falling.
 
-        Parameters
-        ----------
-        show : bool
-            Draw a progress bar.
-        save : callable, optional
-            Called after every step with ``now=``, whether there was an evaluation: keeps the state
-            to resume from (:meth:`xdeepr.training.state.Kept.save`).
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-            Averaged weights of the best evaluation (of the end, without a validation part).
-
-        Raises
-        ------
-        TrainingError
-            If the loss is not finite; names the variables and times of the batch.
+        Return the averaged weights of the best evaluation (of the end, without a validation part).
+        `save` is called after every step with ``now=``, whether there was an evaluation, to keep
+        the state to resume from.
         """
         progress, started = self.progress, time.monotonic() - self.progress.elapsed
-        with _own_randomness(self.device), _bar(self.limit, progress.step, show) as bar:
+        devices = [self.device] if self.device.type == "cuda" else []
+        bar = tqdm(
+            total=self.limit, initial=progress.step, desc="training", unit="step", disable=not show
+        )
+        # the user's random state stays as it was
+        with torch.random.fork_rng(devices=devices), bar:
             while not self._finished():
                 progress.running = self._smooth(self._step())
                 progress.step += 1
@@ -185,8 +159,6 @@ class Trainer:
         """Whether a limit is reached or the validation loss has stopped falling."""
         return self.fraction_done() >= 1 or self.progress.stale >= self.settings.patience
 
-    # --- evaluation -----------------------------------------------------------------------
-
     def _held_out(self, validation: Batches) -> list[tuple[Batch, tuple[torch.Tensor, ...]]]:
         """Draw windows, noise levels and noise of the validation part, once for the run."""
         size = self.settings.batch_size
@@ -239,8 +211,6 @@ class Trainer:
         self.network.load_state_dict(own)
         return float(losses.mean())
 
-    # --- words ----------------------------------------------------------------------------
-
     def _smooth(self, value: float) -> float:
         """Return the running mean of the training loss with one more value."""
         running = self.progress.running
@@ -262,16 +232,3 @@ class Trainer:
             f" {self.settings.learning_rate:g}) or precision='float32', and look for extreme"
             " values at these times."
         )
-
-
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leave the user's random state as it was."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-
-
-def _bar(total: int | None, done: int, show: bool) -> Any:
-    """Return a progress bar over steps."""
-    return tqdm(total=total, initial=done, desc="training", unit="step", disable=not show)

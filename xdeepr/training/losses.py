@@ -38,20 +38,8 @@ def three_term_loss(
         L = \langle |d| \rangle + \langle |\overline{d}| \rangle + \langle |G * d| \rangle.
         \qquad (1)
 
-    Parameters
-    ----------
-    prediction, target : torch.Tensor
-        Shape (N, C, H, W), in the same units (normalized, as a rule).
-    factor : int
-        Edge of a block in pixels. Rows and columns that fill no whole block (at the high side)
-        are left out of the second term.
-    kernel_size : int, default: 5
-        Odd width :math:`k` of the Gaussian in pixels.
-
-    Raises
-    ------
-    OptionError
-        If the shapes differ, no block fits into the field, or the kernel has an even width.
+    Rows and columns that fill no whole block (at the high side) are left out of the second term.
+    The Gaussian has an odd width of :math:`k` pixels, `kernel_size`.
 
     Notes
     -----
@@ -88,11 +76,6 @@ def gaussian_blur(fields: torch.Tensor, kernel_size: int) -> torch.Tensor:
     """Smooth fields (N, C, H, W) with a Gaussian whose width follows from that of its kernel.
 
     Edges are reflected. The kernel has an odd width in pixels.
-
-    Raises
-    ------
-    OptionError
-        If `kernel_size` is even or less than 1.
     """
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise OptionError(

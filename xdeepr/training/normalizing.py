@@ -28,16 +28,9 @@ _LAND_NAMES = ("lsm", "land_sea_mask", "landmask", "land_mask", "land_binary_mas
 
 @dataclass(frozen=True)
 class Sharing:
-    """What shares a mean and a deviation.
+    """Which cells and months share a mean and a deviation, as for :class:`Affine`.
 
-    Parameters
-    ----------
-    method : {"domain-wise", "pixel-wise", "landmask-wise", "instance"}
-        Which cells do; see :class:`xdeepr.normalization.Affine`.
-    by_month : bool
-        Whether each month has its own.
-    land : tuple of numpy.ndarray of bool, optional
-        Where there is land on the LR and on the HR grid, for "landmask-wise".
+    `land` is where there is land on the LR and on the HR grid, for "landmask-wise".
     """
 
     method: Method = "domain-wise"
@@ -99,15 +92,7 @@ def fit_latent(batches: Batches) -> Affine:
 def land_masks(
     grids: tuple[Grid, Grid], covariates: cf.Gridded[Grid] | None, quantities: Sequence[Quantity]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where there is land, on the LR and on the HR grid.
-
-    Raises
-    ------
-    OptionError
-        If there is no land-sea mask among the covariates.
-    GridError
-        If it does not cover the LR domain.
-    """
+    """Return where there is land, on the LR and on the HR grid."""
     masks = [
         q for q in quantities if q.standard_name in _LAND_MASKS or q.name.lower() in _LAND_NAMES
     ]

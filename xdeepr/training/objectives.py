@@ -22,15 +22,12 @@ class Objective(Protocol):
 
     def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
         """Draw everything random that a step needs."""
-        ...
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
         """Return the loss of each entry of a batch, shape (N,)."""
-        ...
 
     def describe(self) -> str:
         """Return what the objective is, to tell it from others."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,6 @@ class Denoising:
 
     weighs the errors of the network equally at all levels.
 
-    Parameters
-    ----------
-    diffusion : Diffusion
-        Noise levels and what the network predicts.
-
     References
     ----------
     Karras et al., 2022, arXiv:2206.00364, equation 8 and appendix B.6; Ho et al., 2020,
@@ -68,7 +60,6 @@ class Denoising:
     diffusion: Diffusion
 
     def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """Draw noise levels (N,) and standard normal noise of the target's shape."""
         shape = self.shape_of(batch)
         sigma = draw_sigma(generator, shape[0], self.diffusion)
         return sigma, torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
@@ -78,11 +69,9 @@ class Denoising:
         return tuple(batch.target.shape)
 
     def describe(self) -> str:
-        """Return what the objective is, to tell it from others."""
         return "denoising"
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
-        """Return the weighted squared error of the denoiser for each entry (equation 1)."""
         (sigma, noise), clean = drawn, batch.target
         denoised = denoise(
             lambda noisy, label: evaluate(network, batch.conditions, noisy, label),
@@ -97,32 +86,19 @@ class Denoising:
 
 @dataclass(frozen=True)
 class LatentDenoising(Denoising):
-    """Find the clean latent field behind a noisy one.
-
-    Parameters
-    ----------
-    diffusion : Diffusion
-        Noise levels and what the network predicts.
-    autoencoder : torch.nn.Module
-        Trained; makes the latent fields.
-    normalization : Transform
-        Of the latent fields.
-    """
+    """Find the clean latent field, of a trained autoencoder, behind a noisy one."""
 
     autoencoder: nn.Module
     normalization: Transform
 
     def shape_of(self, batch: Batch) -> tuple[int, ...]:
-        """Return the shape of the latent field."""
         channels = int(self.autoencoder.latent_channels)  # type: ignore[arg-type]
         return latent_shape(batch.target, channels, self._scale)
 
     def describe(self) -> str:
-        """Return what the objective is, to tell it from others."""
         return "denoising in a latent space"
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
-        """Return the weighted squared error of the latent denoiser for each entry."""
         scale = self._scale
         with torch.no_grad():
             target = whole_pixels(batch.target, scale)
@@ -140,29 +116,18 @@ class LatentDenoising(Denoising):
 
 @dataclass(frozen=True)
 class Regression:
-    """Find the target in one evaluation; with the squared error, its conditional mean.
-
-    Parameters
-    ----------
-    loss : {"l2", "l1", "three-term"}
-        How the output is judged.
-    factor : int
-        HR cells in an LR cell, for the last.
-    """
+    """Find the target in one evaluation; with the squared error, its conditional mean."""
 
     loss: str
     factor: int
 
     def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """Draw nothing."""
         return ()
 
     def describe(self) -> str:
-        """Return what the objective is, to tell it from others."""
         return f"regression {self.loss}"
 
     def losses(self, network: nn.Module, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
-        """Return the loss of each entry."""
         output, scale = known_only(evaluate(network, batch.conditions), batch)
         return scale * LOSSES[self.loss](output, batch.target, self.factor)
 
@@ -173,12 +138,12 @@ class Reconstruction:
 
     Parameters
     ----------
-    weight : float
+    weight
         Of the regularizer: the Kullback-Leibler divergence of a variational autoencoder, or the
         commitment to the code book of a quantizing one.
-    channels : int
+    channels
         Channels of the latent field.
-    scale : int
+    scale
         Pixels along the edge of a latent pixel.
 
     References
@@ -191,16 +156,13 @@ class Reconstruction:
     scale: int
 
     def draw(self, generator: np.random.Generator, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """Draw standard normal noise of the latent field's shape."""
         shape = latent_shape(batch.target, self.channels, self.scale)
         return (torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)),)
 
     def describe(self) -> str:
-        """Return what the objective is, to tell it from others."""
         return f"reconstruction {self.weight:g}"
 
     def losses(self, network: Any, batch: Batch, *drawn: torch.Tensor) -> torch.Tensor:
-        """Return squared error and weighted regularizer of each entry."""
         target = whole_pixels(batch.target, self.scale)
         restored, regularizer = network.reconstruction_terms(target, *drawn)
         height, width = batch.target.shape[-2:]

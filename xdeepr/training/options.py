@@ -20,17 +20,7 @@ from xdeepr.training.recipes import Recipe
 class ModelOptions:
     """What the model shall be; see :func:`xdeepr.fit`.
 
-    Parameters
-    ----------
-    changes : mapping
-        Changes to the network's configuration.
-    time_features : mapping of str to str
-        Feature -> encoding.
-
-    Raises
-    ------
-    OptionError
-        For a value out of range.
+    `changes` are those to the network's configuration; `time_features` maps feature to encoding.
     """
 
     recipe: Recipe
@@ -54,13 +44,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How the data are read, held out and normalized; see :func:`xdeepr.fit`.
-
-    Raises
-    ------
-    OptionError
-        For a way to treat missing values that is not known.
-    """
+    """How the data are read, held out and normalized; see :func:`xdeepr.fit`."""
 
     variables: Sequence[str] | None = None
     validation: float | tuple[XarrayObject, XarrayObject] | None = None
@@ -78,13 +62,7 @@ class DataOptions:
 
 
 def changed(defaults: Any, changes: Mapping[str, Any] | None, option: str) -> Any:
-    """Return a dataclass with some fields changed; refuse unknown ones.
-
-    Raises
-    ------
-    OptionError
-        Names the fields there are.
-    """
+    """Return a dataclass with some fields changed; refuse unknown ones."""
     for key in changes or {}:
         one_of(f"{option}: key", key, [f.name for f in dataclasses.fields(defaults)])
     return dataclasses.replace(defaults, **(changes or {}))

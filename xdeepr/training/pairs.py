@@ -45,23 +45,19 @@ class Pairs:
 
     Parameters
     ----------
-    lr : array
+    lr
         Predictors, shape (time, predictor, y, x).
-    hr : array
+    hr
         Labels, shape (time, predictand, Y, X).
-    times : Times
-        The times.
-    statics : numpy.ndarray
+    statics
         Static covariates, shape (covariate, Y, X), in physical units.
-    geometry : Geometry
-        How the grids nest.
-    names : tuple of tuple of str
+    names
         Names of predictors, predictands and varying covariates.
-    base : array, optional
-        Output of the base model, shape (time, predictand, Y, X).
-    varying, statistics : array, optional
+    varying, statistics
         See :class:`~xdeepr.inputs.block.BlockInput`.
-    gaps : bool
+    base
+        Output of the base model, shape (time, predictand, Y, X).
+    gaps
         Whether labels may be missing.
     """
 
@@ -142,15 +138,7 @@ class Pairs:
         )
 
     def targets(self, card: Card) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Walk through what is learnt, before it is scaled.
-
-        Yields
-        ------
-        target : numpy.ndarray
-            Some times on the whole domain, shape (time, predictand, Y, X).
-        months : numpy.ndarray
-            Their months, shape (time,).
-        """
+        """Yield the target, (time, predictand, Y, X), before it is scaled, and its months."""
         for first in range(0, len(self), AT_ONCE):
             times = range(first, min(first + AT_ONCE, len(self)))
             hr, inputs = self.read(times, self.whole)

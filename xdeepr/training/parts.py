@@ -20,15 +20,7 @@ AnyModel = Downscaler | str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that a new model builds on.
-
-    Parameters
-    ----------
-    base : Downscaler, optional
-        Deterministic; the new model learns what it leaves.
-    autoencoder : Downscaler, optional
-        The new model works in its latent space.
-    """
+    """The models that a new one builds on: the base of its residual, or an autoencoder."""
 
     base: Downscaler | None = None
     autoencoder: Downscaler | None = None
@@ -65,15 +57,7 @@ class Parts:
 def find_parts(
     recipe: Recipe, base: AnyModel | None, autoencoder: AnyModel | None, aligned: Aligned
 ) -> Parts:
-    """Load the models that a new one builds on, and compare them with the training data.
-
-    Raises
-    ------
-    OptionError
-        If a part is missing, or is of another kind than needed.
-    GridError, VariableError
-        If it was made for other grids or variables.
-    """
+    """Load the models that a new one builds on, and compare them with the training data."""
     if recipe.kind == "latent" and autoencoder is None:
         raise OptionError(
             "model='latent' works in the latent space of an autoencoder: train one with"

@@ -14,17 +14,7 @@ from xdeepr.training.losses import LOSSES
 
 @dataclass(frozen=True)
 class Recipe:
-    """A kind of model with its network.
-
-    Parameters
-    ----------
-    kind : str
-        What the model does; see :class:`xdeepr.models.card.Card`.
-    network : str
-        Name in :data:`xdeepr.networks.NETWORKS`.
-    loss : str
-        Of deterministic models: a key of :data:`xdeepr.training.losses.LOSSES`.
-    """
+    """A kind of model, the name of its network, and the loss of a deterministic one."""
 
     kind: Kind
     network: str
@@ -48,13 +38,7 @@ RECIPES: dict[str, Recipe] = {
 def recipe_for(
     model: str, network: Mapping[str, Any] | None, loss: str | None
 ) -> tuple[Recipe, dict[str, Any]]:
-    """Return the recipe that was asked for, and the changes to its network.
-
-    Raises
-    ------
-    OptionError
-        For an unknown name (with the nearest ones), or a loss for a model that has its own.
-    """
+    """Return the recipe that was asked for, and the changes to its network."""
     recipe, changes = RECIPES[one_of("model", model, RECIPES)], dict(network or {})
     name = changes.pop("name", None)
     if name is not None:

@@ -17,27 +17,19 @@ DEFAULT_EPOCHS = 100
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the training loop.
+    """Settings of the training loop; those of :func:`xdeepr.fit` mean what they mean there.
 
     Parameters
     ----------
-    epochs, max_steps, max_time : int, int and float, optional
-        Limits, the last in seconds; the first that is reached ends the training.
-    batch_size : int
-        Windows in a batch.
-    learning_rate, weight_decay : float
-        Peak learning rate and decoupled weight decay of AdamW.
-    warmup : float
+    max_time
+        In seconds.
+    weight_decay
+        Decoupled weight decay of AdamW.
+    warmup
         Fraction of the run in which the learning rate rises linearly; then it falls along a
         cosine to zero.
-    clip : float
+    clip
         Greatest norm of the gradient.
-    patience : int
-        Evaluations of the validation part without improvement after which training stops.
-    precision : {"auto", "float32", "bfloat16"}
-        "auto" uses bfloat16 for the network where the device computes with it.
-    seed : int
-        Seed of weights, batches, noise and dropout.
     """
 
     epochs: int | None = None
@@ -75,13 +67,7 @@ class Settings:
 
 
 def seconds(value: float | str | None) -> float | None:
-    """Return a duration in seconds, from seconds or from text such as "15min" or "2h".
-
-    Raises
-    ------
-    OptionError
-        If the text is no duration, or it is not positive.
-    """
+    """Return a duration in seconds, from seconds or from text such as "15min" or "2h"."""
     if value is None:
         return None
     try:

@@ -53,22 +53,7 @@ _FROM_THE_DATA = (
 
 
 def draft_card(options: ModelOptions, period: Period, parts: Parts) -> Card:
-    """Return the card without what is only known later: normalization, network, results.
-
-    Parameters
-    ----------
-    options : ModelOptions
-        What the user wants.
-    period : Period
-        The training period.
-    parts : Parts
-        What the model builds on.
-
-    Raises
-    ------
-    OptionError
-        If covariates are to be left out where there are none.
-    """
+    """Return the card without what is only known later: normalization, network, results."""
     aligned = period.aligned
     static, varying = (
         ((), ()) if period.covariates is None else describe_covariates(period.covariates)
@@ -111,11 +96,6 @@ def with_network(card: Card, options: ModelOptions, pairs: Pairs, parts: Parts) 
     """Return the card with its network and the windows that this is trained on.
 
     One window of the pairs is looked at.
-
-    Raises
-    ------
-    OptionError
-        If the window is too small, or a change to the network contradicts the data.
     """
     shape = _window(card, options)
     name = options.recipe.network

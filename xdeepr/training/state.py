@@ -55,13 +55,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
 
 
 def load_state(trainer: Trainer, folder: Path) -> bool:
-    """Take up a run that was kept in a folder; return whether there was one.
-
-    Raises
-    ------
-    TrainingError
-        If the state is damaged or belongs to a run with other data or settings.
-    """
+    """Take up a run that was kept in a folder; return whether there was one."""
     file = folder / STATE
     if not file.is_file():
         return False
@@ -129,13 +123,7 @@ def _check_same_run(kept: dict[str, Any], wanted: dict[str, Any], file: Path) ->
 
 
 def _check_whole(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: Any) -> None:
-    """Refuse a state that is not whole, before any of it is taken up.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Names what is missing or of another kind.
-    """
+    """Raise TypeError or ValueError for a state that is not whole, before any of it is taken up."""
     network = trainer.network.state_dict()
     wanted = {
         f"{group}/{key}": value.shape

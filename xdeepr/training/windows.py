@@ -24,15 +24,13 @@ class Draw:
 
     Parameters
     ----------
-    times : int
+    times
         Number of times.
-    domain, window : tuple of int
+    domain, window
         Height and width in HR pixels.
-    batch_size : int
-        Windows in a batch.
-    grain : int
+    grain
         Windows begin at multiples of this many pixels.
-    covariate_dropout : float
+    covariate_dropout
         Share of windows without covariates.
     """
 
