@@ -12,6 +12,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import HealthCheck, settings
 
 import xdeepr
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 TINY = {"block_out_channels": (8, 16, 16), "layers_per_block": 1}
 """A network that takes milliseconds."""
+
+# how long examples take says how busy the machine is, and nothing about the code
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -40,8 +40,6 @@ class AutoencoderOptions:
         ``AttnUpDecoderBlock2D`` have attention, by default no level has.
     norm_num_groups : int
         Groups of the group normalization; must divide every width.
-    act_fn : str
-        Activation.
     mid_block_add_attention : bool
         Attention in the lowest level. It lets every pixel depend on the whole tile, and its cost
         grows with the square of the tile's area. diffusers' own default is True: say so for

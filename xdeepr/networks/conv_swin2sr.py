@@ -88,17 +88,12 @@ class ConvSwin2SR(SwinNetwork):
             forget_mean_colour(self.swin)
         self.merge_covars_interp: nn.Conv2d | None = None
         self.merge_covars_swin2sr: nn.Conv2d | None = None
-        if self.covariate_channels:
-            self._add_merging(merge)
-
-    def _add_merging(self, merge: str) -> None:
-        """Add what merges the covariates."""
-        channels, more = self.out_channels, self.covariate_channels
-        if merge == "residual":
+        if not self.covariate_channels or merge == "residual":
             self.add_head()
         elif merge == "deepr" and self.interpolation is not None:
-            self.merge_covars_interp = nn.Conv2d(channels + more, channels, 1)
-            self.merge_covars_swin2sr = nn.Conv2d(channels + more, channels, 1)
+            merged = out_channels + self.covariate_channels
+            self.merge_covars_interp = nn.Conv2d(merged, out_channels, 1)
+            self.merge_covars_swin2sr = nn.Conv2d(merged, out_channels, 1)
         else:
             raise OptionError(
                 f"merge={merge!r} with interpolation={self.interpolation!r}: choose 'residual', or"

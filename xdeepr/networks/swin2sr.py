@@ -45,15 +45,9 @@ class SwinOptions:
         LR cells along the edge of a token; must be 1.
     mlp_ratio : float
         Width of a hidden layer over `embed_dim`.
-    qkv_bias : bool
-        Biases in the attention.
     hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate : float
         Dropout of channels, of attention and of whole layers, in training only. The last is
         reached in the last layer and grows evenly up to there.
-    hidden_act : str
-        Activation.
-    layer_norm_eps : float
-        Added to the variance in normalizations.
     img_range : float
         The input is multiplied by it, the output divided.
     resi_connection : {"1conv", "3conv"}

@@ -38,8 +38,6 @@ class UNetOptions:
         Dropout in the blocks, in training only.
     norm_num_groups : int
         Groups of the group normalization; must divide every width.
-    norm_eps : float
-        Smallest variance of the normalization.
     down_block_types, up_block_types : sequence of str, optional
         Blocks of diffusers from the finest level to the coarsest and back, instead of
         `attention_levels`; see :data:`xdeepr.networks.block_types.BLOCKS`. One of the two is
@@ -59,8 +57,6 @@ class UNetOptions:
         1 if the longest wavelength of the positional embedding is to be reached.
     flip_sin_to_cos : bool
         Put the cosines first.
-    act_fn : {"silu", "swish", "mish", "gelu", "relu"}
-        Activation in the blocks.
     resnet_time_scale_shift : {"default", "scale_shift"}
         Whether the time is added, or also scales the fields.
     downsample_padding : {1, 0}
@@ -109,8 +105,8 @@ class UNetOptions:
             one_of("mid_block_type", self.mid_block_type, self.middles)
         one_of("time_embedding_type", self.time_embedding_type, ("positional", "fourier"))
         one_of("act_fn", self.act_fn, ACTIVATIONS)
-        shifts = ("default", "scale_shift")
-        one_of("resnet_time_scale_shift", self.resnet_time_scale_shift, shifts)
+        shift = self.resnet_time_scale_shift
+        one_of("resnet_time_scale_shift", shift, ("default", "scale_shift"))
         whole_number("downsample_padding", self.downsample_padding, least=0, most=1)
 
     def arranged(self) -> Arrangement:
