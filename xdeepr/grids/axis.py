@@ -28,24 +28,18 @@ class GridAxis:
 
     Parameters
     ----------
-    name : str
-        Dimension and coordinate name in the user's data.
     centres : numpy.ndarray
         float64, strictly ascending and evenly spaced, or nearly so (Gaussian latitudes);
         longitudes are unwrapped (350, 355, 360). On a curvilinear grid they count cells, times
         their mean size in km.
     descending : bool
         Whether the user's data run the other way.
-    attrs : mapping
-        Attributes of the coordinate.
     turn : float, optional
         Longitude at which the user's values start again (0 or -180), if that happens inside the
         domain. None otherwise: a coordinate that was monotonic stays so, as CF wants it.
     values : numpy.ndarray, optional
         The coordinate as it stands in a file, in ascending order of `centres`. Where it is known
         it is handed on to the bit, because xarray aligns coordinates by equality.
-    dtype : numpy.dtype
-        Type of the coordinate.
     circle : float, optional
         Degrees after which longitudes start again. None: the coordinate does not.
     """
@@ -131,20 +125,10 @@ class GridAxis:
         return replace(self, values=own, dtype=values.dtype) if same.all() else self
 
     def locate(self, cells: GridAxis) -> tuple[np.ndarray, np.ndarray]:
-        """Return where the cells of another axis lie on this one; longitudes count modulo 360.
+        """Return for each cell of another axis the number of the nearest one here, and how far off.
 
-        Parameters
-        ----------
-        cells : GridAxis
-            Cells of the same kind of grid.
-
-        Returns
-        -------
-        number : numpy.ndarray
-            For each of the cells that of the nearest cell here. Beyond the ends of the axis it
-            goes on, so it may be negative.
-        off : numpy.ndarray
-            Distance from the centre of that cell, in sizes of the other axis' cells.
+        Numbers go on beyond the ends of the axis, so they may be negative; longitudes count modulo
+        360. Distances are those of the centres, in sizes of the other axis' cells.
         """
         turned = self._turns(cells)
         wanted = cells.centres - turned
@@ -218,25 +202,9 @@ def axis_of(
     attrs: Mapping[str, str],
     circle: float | None = None,
 ) -> GridAxis:
-    """Return one axis, ascending, with longitudes unwrapped.
+    """Return the axis of a 1-D coordinate in any order and convention.
 
-    Parameters
-    ----------
-    coord : xarray.DataArray
-        1-D, in any order and longitude convention.
-    which : {"y", "x"}
-        Which axis it is.
-    attrs : mapping
-        Attributes that it gets where the data state none.
-    circle : float, optional
-        Degrees after which its values start again.
-
-    Raises
-    ------
-    AxisError
-        If it has fewer than two cells or missing values.
-    GridError
-        If it is not evenly spaced.
+    It gets `attrs` where the data state none; after `circle` degrees its values start again.
     """
     name = str(coord.name)
     values = np.asarray(coord.values, dtype=np.float64)

@@ -35,10 +35,8 @@ class CellCentres:
     ----------
     vectors : numpy.ndarray
         Unit vectors, float64, shape (y, x, 3).
-    names : tuple of str
-        Names of latitude and longitude in the user's data.
-    attrs : tuple of mapping
-        Their attributes.
+    names, attrs : tuple
+        Names and attributes of latitude and longitude in the user's data.
     west : float
         Longitudes lie in the 360 degrees from here: -180 or 0.
     values : tuple of numpy.ndarray, optional
@@ -148,15 +146,7 @@ class CellCentres:
     def variables(
         self, dims: tuple[str, str], names: tuple[str, str] | None = None
     ) -> dict[str, xr.DataArray]:
-        """Return latitude and longitude as coordinates.
-
-        Parameters
-        ----------
-        dims : tuple of str
-            Names of the dimensions.
-        names : tuple of str, optional
-            Names of the variables, if not the user's.
-        """
+        """Return latitude and longitude as coordinates, under the user's names or others."""
         out = {}
         for name, values, attrs in zip(
             names or self.names, self.degrees(), self.attrs, strict=True
@@ -169,20 +159,8 @@ class CellCentres:
 def centres_of(obj: xr.DataArray | xr.Dataset, axes: Axes, *, needed: bool) -> CellCentres | None:
     """Return the 2-D latitude and longitude of a field.
 
-    Parameters
-    ----------
-    obj : xarray.DataArray or xarray.Dataset
-        The data.
-    axes : Axes
-        Its axes.
-    needed : bool
-        Whether there is nothing else that says where the cells lie. If not, coordinates that
-        cannot be used are left out.
-
-    Raises
-    ------
-    AxisError
-        If they are needed and have missing or impossible values, or change in time.
+    Where they are not `needed`, because something else says where the cells lie, those that cannot
+    be used (missing or impossible values, a grid that moves) are left out; otherwise refused.
     """
     pairs = folded_pairs(obj)
     names = pairs.get((axes.y, axes.x)) or pairs.get((axes.x, axes.y))

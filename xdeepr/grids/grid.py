@@ -27,8 +27,6 @@ class Grid:
 
     Parameters
     ----------
-    y, x : GridAxis
-        The axes.
     mapping : (str, dict), optional
         Name and attributes of the grid mapping variable.
     centres : CellCentres, optional
@@ -51,7 +49,7 @@ class Grid:
     """Labels of y and x on a map."""
 
     attrs: ClassVar[tuple[dict[str, str], dict[str, str]]]
-    """Attributes of y and x where the data state none."""
+    """Attributes of y and x where the data state none; standard names among them tell the kind."""
 
     circle: ClassVar[float | None] = None
     """Degrees after which x starts again; None if it does not."""
@@ -73,9 +71,9 @@ class Grid:
 
     @classmethod
     def stated_by(cls, y: xr.DataArray, x: xr.DataArray) -> bool:
-        """Whether two 1-D coordinates say that they are those of this kind."""
-        del y, x
-        return False
+        """Whether two 1-D coordinates say that they are those of this kind, by standard name."""
+        own = {attrs.get("standard_name") for attrs in cls.attrs} - {None}
+        return any(coord.attrs.get("standard_name") in own for coord in (y, x))
 
     @classmethod
     def hinted_by(cls, y: xr.DataArray, x: xr.DataArray) -> bool:
@@ -103,13 +101,7 @@ class Grid:
         return replace(self, y=self.y.refine(factor), x=self.x.refine(factor), centres=centres)
 
     def merge(self, factor: int) -> Self:
-        """Return the grid whose cells are `factor` × `factor` cells of this one.
-
-        Raises
-        ------
-        GridError
-            If a size is not a multiple of the factor, or fewer than two cells would be left.
-        """
+        """Return the grid whose cells are `factor` × `factor` cells of this one, none left over."""
         for axis in self.axes:
             if axis.size < 2 * factor:
                 raise GridError(
@@ -125,13 +117,7 @@ class Grid:
         return replace(self, y=self.y.merge(factor), x=self.x.merge(factor), centres=centres)
 
     def crop(self, margin: Margin) -> Self:
-        """Return the grid without some cells on each side.
-
-        Raises
-        ------
-        GridError
-            If fewer than two cells are left along an axis.
-        """
+        """Return the grid without some cells on each side; at least 2 × 2 are left."""
         for axis, low, high in ((self.y, *margin[:2]), (self.x, *margin[2:])):
             if axis.size - low - high < 2:
                 raise GridError(
@@ -220,13 +206,7 @@ class Grid:
         return 0, 0
 
     def area_weights(self) -> np.ndarray:
-        """Return the relative area of the cells, mean 1.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (y,), one for each row; of a curvilinear grid shape (y, x).
-        """
+        """Return the relative area of the cells, mean 1: (y,), on a curvilinear grid (y, x)."""
         return np.ones(self.y.size)
 
     def cell_km(self) -> float:
@@ -243,19 +223,11 @@ class Grid:
         return 1.0
 
     def coordinates(self) -> dict[str, xr.DataArray]:
-        """Return coordinate variables in the user's order and convention.
+        """Return y, x and their bounds, the grid mapping and 2-D latitude and longitude.
 
-        Returns
-        -------
-        dict of str to xarray.DataArray
-            y and x with bounds, the grid mapping, and on all but latitude/longitude grids the 2-D
-            latitude and longitude (by the grid mapping, if pyproj is installed and understands
-            it; otherwise those of the data). A curvilinear grid has only these.
-
-        Raises
-        ------
-        GridError
-            If cells are centred beyond a pole.
+        They are in the user's order and convention. Latitude and longitude follow from the grid
+        mapping, if pyproj is installed and understands it; otherwise they are those of the data. A
+        latitude/longitude grid has none in 2-D, a curvilinear grid has nothing else.
         """
         if any(self.rows_beyond_poles()):
             reach = float(np.abs(self.y.centres).max())
@@ -316,18 +288,10 @@ class Grid:
         return 1.0
 
     def positions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return latitude and longitude of the cell centres.
+        """Return latitude and longitude of the cell centres in degrees, ascending.
 
-        Returns
-        -------
-        latitude, longitude : numpy.ndarray
-            float64, degrees north and east, ascending; they broadcast to shape (y, x).
-
-        Raises
-        ------
-        GridError
-            If they do not follow from the coordinates: a projected or rotated grid without a grid
-            mapping, without pyproj, or in units that are not known.
+        They are float64 and broadcast to shape (y, x). Refused where they do not follow from the
+        coordinates: without a grid mapping or pyproj, or in units that are not known.
         """
         subject = (
             f"latitude and longitude of the {self.kind} grid ({self.y.name!r}, {self.x.name!r})"

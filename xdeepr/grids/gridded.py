@@ -10,20 +10,7 @@ from xdeepr.grids.reading import grid_of
 
 
 def gridded(obj: xr.Dataset | xr.DataArray, *, name: str = "field") -> cf.Gridded[Grid]:
-    """Return an object with its axes and its grid.
-
-    Parameters
-    ----------
-    obj : xarray.Dataset or xarray.DataArray
-        As a user gives it to a verb.
-    name : str, default: "field"
-        Of the variable, if a DataArray has none.
-
-    Raises
-    ------
-    AxisError, GridError, VariableError
-        If axes are missing or ambiguous, the cells are no grid, or an attribute is damaged.
-    """
+    """Return what a user gives to a verb with its axes and grid; a nameless field gets `name`."""
     ds = cf.as_dataset(obj, name)
     axes = cf.find_axes(ds)
     return cf.Gridded(ds, axes, grid_of(ds, axes), obj)

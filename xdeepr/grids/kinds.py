@@ -19,11 +19,6 @@ from xdeepr.grids.projection import METRES
 from xdeepr.grids.sphere import KM_PER_DEGREE, cell_areas, distance
 
 
-def standard_names(*coords: xr.DataArray) -> set[str | None]:
-    """Return the standard names of coordinates."""
-    return {c.attrs.get("standard_name") for c in coords}
-
-
 class Degrees(Grid):
     """A grid whose rows are circles of latitude about some pole."""
 
@@ -59,8 +54,7 @@ class LatLon(Degrees):
 
     @classmethod
     def stated_by(cls, y: xr.DataArray, x: xr.DataArray) -> bool:
-        named = standard_names(y, x) & {"latitude", "longitude"}
-        return bool(named) or y.attrs.get("units") in cf.LATITUDE_UNITS
+        return super().stated_by(y, x) or y.attrs.get("units") in cf.LATITUDE_UNITS
 
     @classmethod
     def hinted_by(cls, y: xr.DataArray, x: xr.DataArray) -> bool:
@@ -89,8 +83,7 @@ class Rotated(Degrees):
 
     @classmethod
     def stated_by(cls, y: xr.DataArray, x: xr.DataArray) -> bool:
-        named = standard_names(y, x) & {"grid_latitude", "grid_longitude"}
-        return bool(named) or {y.name, x.name} == {"rlat", "rlon"}
+        return super().stated_by(y, x) or {y.name, x.name} == {"rlat", "rlon"}
 
 
 class Projected(Grid):
@@ -103,11 +96,6 @@ class Projected(Grid):
         {"standard_name": "projection_y_coordinate", "units": "m"},
         {"standard_name": "projection_x_coordinate", "units": "m"},
     )
-
-    @classmethod
-    def stated_by(cls, y: xr.DataArray, x: xr.DataArray) -> bool:
-        names = {"projection_y_coordinate", "projection_x_coordinate"}
-        return bool(standard_names(y, x) & names)
 
     @classmethod
     def hinted_by(cls, y: xr.DataArray, x: xr.DataArray) -> bool:
@@ -238,18 +226,6 @@ KINDS: dict[str, type[Grid]] = {
 
 def locate(cells: Grid, within: Grid) -> Location:
     """Return where the cells of one grid lie in another of the same kind.
-
-    Parameters
-    ----------
-    cells : Grid
-        The cells to look for.
-    within : Grid
-        Where to look for them.
-
-    Returns
-    -------
-    Location
-        Rows and columns of `within`; :meth:`Location.part` says whether all cells are there.
 
     Examples
     --------

@@ -12,7 +12,7 @@ SAME_CELL = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Location:
-    """Where the cells of one grid lie in another.
+    """Where the cells of one grid lie in another, of some `shape`.
 
     Parameters
     ----------
@@ -22,11 +22,8 @@ class Location:
     off : (numpy.ndarray, numpy.ndarray)
         Distance of the centres for each row and column, in sizes of the cells that are located;
         of curvilinear grids the greatest anywhere.
-    shape : (int, int)
-        Rows and columns of the other grid.
     least : float
-        Distance, in cells, up to which centres are the same however closely one looks: that of
-        rounded 2-D coordinates.
+        Distance, in cells, up to which rounded 2-D coordinates are taken for the same.
     """
 
     rows: np.ndarray
@@ -49,13 +46,7 @@ class Location:
         return rows, columns
 
     def same(self, tolerance: float = SAME_CELL) -> bool:
-        """Whether all cells are there.
-
-        Parameters
-        ----------
-        tolerance : float
-            Distance of the centres, in cells, that cells of one place may have.
-        """
+        """Whether all cells are there: their centres at most `tolerance` cells away."""
         near = all((off <= max(tolerance, self.least)).all() for off in self.off)
         return near and all(inside.all() for inside in self.inside())
 
@@ -63,11 +54,6 @@ class Location:
         """Return the rows and columns of the other grid that are these cells.
 
         None if not all cells are there, or not side by side as across the seam of a globe.
-
-        Parameters
-        ----------
-        tolerance : float
-            See :meth:`same`.
         """
         numbers = (self.rows, self.columns)
         if not self.same(tolerance) or any((np.diff(n) != 1).any() for n in numbers):

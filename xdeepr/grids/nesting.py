@@ -9,25 +9,10 @@ from xdeepr.grids.location import SAME_CELL
 
 
 def relate(lr: Grid, hr: Grid) -> tuple[int, Margin]:
-    """Return how an HR grid nests in an LR grid.
+    """Return factor (2 to 8) and margin such that ``hr == lr.refine(factor).crop(margin)``.
 
-    Parameters
-    ----------
-    lr, hr : Grid
-        The grids; the HR domain may be smaller.
-
-    Returns
-    -------
-    factor : int
-        HR cells in an LR cell along each axis, 2 to 8.
-    margin : tuple of int
-        HR cells missing on the low-y, high-y, low-x and high-x side, so that
-        ``hr == lr.refine(factor).crop(margin)``.
-
-    Raises
-    ------
-    GridError
-        If the grids are of different kinds, or the HR grid does not nest or reaches beyond.
+    Refused with GridError if the grids are of different kinds, or the HR grid does not nest or
+    reaches beyond.
     """
     if not lr.same_kind(hr):
         raise GridError(

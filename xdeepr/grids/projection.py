@@ -23,13 +23,7 @@ METRES = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "k
 
 
 def load_pyproj() -> ModuleType | None:
-    """Return pyproj, or None where it is not installed or cannot be loaded safely.
-
-    Returns
-    -------
-    module or None
-        With a warning if ecCodes was loaded first.
-    """
+    """Return pyproj; None where it is not installed or, with a warning, ecCodes came first."""
     if "pyproj" not in sys.modules and "eckitlib" in sys.modules:  # ecCodes from its wheel
         warn(
             "2-D latitude and longitude of projected grids are left out: ecCodes was loaded before"
@@ -45,19 +39,10 @@ def load_pyproj() -> ModuleType | None:
 def geographic(
     x: np.ndarray, y: np.ndarray, name: str, attrs: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return latitude and longitude of points in map coordinates.
+    """Return latitude and longitude of points in map coordinates, in metres or rotated degrees.
 
-    Parameters
-    ----------
-    x, y : numpy.ndarray
-        Metres, or degrees of a rotated pole.
-    name, attrs : str, mapping
-        The grid mapping variable and its attributes (CF 1.11, appendix F).
-
-    Returns
-    -------
-    tuple of numpy.ndarray, or None
-        None if pyproj cannot be loaded or, with a warning, does not understand the mapping.
+    By a grid mapping variable's name and attributes (CF 1.11, appendix F). None if pyproj cannot be
+    loaded or, with a warning, does not understand them.
     """
     pyproj = load_pyproj()
     if pyproj is None:
@@ -80,12 +65,7 @@ def geographic(
 def why_not_geographic(name: str, strange_unit: str | None) -> str:
     """Return why :func:`geographic` has no answer, and what to do.
 
-    Parameters
-    ----------
-    name : str
-        The grid mapping variable.
-    strange_unit : str, optional
-        The unit of the map coordinates, if it is none of :data:`METRES`.
+    `strange_unit` is that of the map coordinates if it is none of :data:`METRES`.
     """
     if load_pyproj() is None:
         return (

@@ -22,27 +22,11 @@ _AGREE, _APART, _APART_KM = 0.05, 1.0, 2.0
 
 
 def grid_of(obj: xr.DataArray | xr.Dataset, axes: cf.Axes | None = None) -> Grid:
-    """Return the grid of a field.
+    """Return the grid of a field by its 1-D coordinates, or by 2-D latitude and longitude.
 
-    Parameters
-    ----------
-    obj : xarray.DataArray or xarray.Dataset
-        Has 1-D horizontal coordinates in any order and longitude convention, or 2-D latitudes and
-        longitudes.
-    axes : Axes, optional
-        Its axes, where they are known already. Default: they are looked for.
-
-    Returns
-    -------
-    Grid
-
-    Raises
-    ------
-    AxisError
-        If an axis is missing or has fewer than two cells, or it is not known what it measures.
-    GridError
-        If an axis is not evenly spaced, or the grid mapping contradicts the 2-D latitude and
-        longitude.
+    Their order and longitude convention are free. Refused with AxisError where an axis is missing
+    or it is not known what it measures, with GridError where it is not evenly spaced or the grid
+    mapping contradicts 2-D coordinates.
     """
     axes = cf.find_axes(obj) if axes is None else axes
     mapping = _mapping(obj, axes)
@@ -194,15 +178,7 @@ def _warn_of_lost_mapping(
 
 
 def ascending(da: xr.DataArray, axes: cf.Axes) -> xr.DataArray:
-    """Return a field with dimensions (..., y, x), y and x ascending; lazy.
-
-    Parameters
-    ----------
-    da : xarray.DataArray
-        A field on the grid.
-    axes : Axes
-        Its axes.
-    """
+    """Return a field with dimensions (..., y, x), y and x ascending; lazy."""
     da = da.transpose(..., axes.y, axes.x)
     kind = _stated_kind(da, axes)
     if kind is not None and not kind.rectilinear:
@@ -213,14 +189,6 @@ def ascending(da: xr.DataArray, axes: cf.Axes) -> xr.DataArray:
 
 
 def as_user_order(da: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """Return an ascending field in the order the user's data have; lazy.
-
-    Parameters
-    ----------
-    da : xarray.DataArray
-        A field with ascending y and x.
-    grid : Grid
-        Its grid.
-    """
+    """Return an ascending field in the order the user's data have; lazy."""
     flips = {a.name: slice(None, None, -1) for a in grid.axes if a.descending}
     return da.isel(flips)

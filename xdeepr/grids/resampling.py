@@ -31,36 +31,11 @@ def regrid(
     role: str = "covariate",
     method: Method = "bilinear",
 ) -> xr.DataArray:
-    """Bring a field to the cells of a grid; lazy where the field is.
+    """Bring a field to the cells of a grid that it covers; lazy where the field is.
 
-    Cells that are there already are taken as they are.
-
-    Parameters
-    ----------
-    field : xarray.DataArray
-        On a grid that covers the other one: of the same kind, or latitude/longitude.
-    grid : Grid
-        Where its values are wanted.
-    axes, source : Axes, Grid
-        Axes and grid of the field.
-    role : str
-        What the field is, for error messages.
-    method : {"bilinear", "conservative"}
-        Interpolate between cell centres, or weigh the cells by the area that they share; the
-        latter needs xarray-regrid and rectilinear grids of the same kind.
-
-    Returns
-    -------
-    xarray.DataArray
-        Dimensions (..., y, x), the horizontal ones with the names of the grid and ascending,
-        without their coordinates.
-
-    Raises
-    ------
-    GridError
-        If one of the grids cannot be brought to the other, or the field does not cover the grid.
-    OptionError
-        If the method is unknown, or xarray-regrid is not installed.
+    Cells that are there already are taken as they are. "conservative" weighs cells by the area that
+    they share and needs xarray-regrid; `role` names the field in messages. The result has
+    dimensions (..., y, x), named as the grid names them, ascending, without their coordinates.
     """
     one_of("method", method, get_args(Method))
     if not (source.same_kind(grid) or source.geographic):
@@ -196,19 +171,7 @@ def _around(centres: np.ndarray, points: np.ndarray) -> slice:
 def around_the_globe(
     field: xr.DataArray, dim: str, source: Grid, wanted: np.ndarray
 ) -> tuple[np.ndarray, xr.DataArray]:
-    """Return longitudes in the field's convention; a global field gets a column on each side.
-
-    Parameters
-    ----------
-    field : xarray.DataArray
-        On a latitude/longitude grid, its longitudes unwrapped.
-    dim : str
-        Name of the longitude dimension.
-    source : Grid
-        The field's grid.
-    wanted : numpy.ndarray
-        Longitudes in any convention.
-    """
+    """Return longitudes in the field's convention; a global field gets a column on each side."""
     low, step = source.x.edges[0], source.x.step
     tolerance = 1e-6 * step
     wanted = low + (wanted - low + tolerance) % 360 - tolerance

@@ -16,22 +16,10 @@ STRETCH_TOLERANCE = 3e-2
 
 
 def denoised(values: np.ndarray, name: str) -> np.ndarray:
-    """Return ascending centres without the noise of rounding.
+    """Return ascending float64 centres without the noise of rounding; refuse uneven ones.
 
     What rounding explains is made even. What it does not explain is kept where the spacing varies
     by little, as that of Gaussian latitudes does near the poles.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float64, ascending.
-    name : str
-        What the coordinate is called, for the message.
-
-    Raises
-    ------
-    GridError
-        If the spacing varies by more than rounding or a Gaussian grid explains.
     """
     step = _step(values)
     even = values[0] + step * np.arange(values.size)
