@@ -34,6 +34,18 @@ RECIPES: dict[str, Recipe] = {
 }
 """Names for ``fit(model=...)``."""
 
+CLASS_NAMES = {
+    "unet2dmodel": "unet2d",
+    "unet2dconditionmodel": "unet2d-condition",
+    "swin2srforimagesuperresolution": "swin2sr",
+    "convswin2sr": "conv-swin2sr",
+    "convbaseline": "conv-baseline",
+    "convbilinear": "conv-baseline",
+    "autoencoderkl": "autoencoder-kl",
+    "vqmodel": "vq",
+}
+"""Class of diffusers, transformers or DeepR, in small letters and without its library -> network."""
+
 
 def recipe_for(
     model: str, network: Mapping[str, Any] | None, loss: str | None
@@ -42,7 +54,8 @@ def recipe_for(
     recipe, changes = RECIPES[one_of("model", model, RECIPES)], dict(network or {})
     name = changes.pop("name", None)
     if name is not None:
-        recipe = replace(recipe, network=str(name))
+        bare = str(name).rpartition(".")[2].lower()
+        recipe = replace(recipe, network=CLASS_NAMES.get(bare, str(name)))
     if loss is not None:
         if recipe.kind != "regression":
             raise OptionError(f"loss={loss!r}: {model!r} has a loss of its own; leave it out.")
