@@ -44,7 +44,7 @@ CLASS_NAMES = {
     "autoencoderkl": "autoencoder-kl",
     "vqmodel": "vq",
 }
-"""Class of diffusers, transformers or DeepR, in small letters and without its library -> network."""
+"""Class of diffusers, transformers or DeepR, in small letters, without its library -> network."""
 
 
 def recipe_for(
