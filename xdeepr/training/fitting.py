@@ -25,7 +25,7 @@ from xdeepr.training.alignment import Aligned, XarrayObject
 from xdeepr.training.batches import Batches
 from xdeepr.training.holding_out import Period, split
 from xdeepr.training.loop import Trainer
-from xdeepr.training.normalizing import Sharing, fit_latent, fit_normalization, land_masks
+from xdeepr.training.normalizing import fit_latent, fit_normalization, land_masks
 from xdeepr.training.options import DataOptions, ModelOptions, changed
 from xdeepr.training.pairs import Pairs, make_pairs
 from xdeepr.training.parts import AnyModel, Parts, find_parts
@@ -33,7 +33,7 @@ from xdeepr.training.precision import Precision
 from xdeepr.training.recipes import recipe_for
 from xdeepr.training.settings import Settings, seconds
 from xdeepr.training.setup import draft_card, fresh_network, objective_for, with_network
-from xdeepr.training.state import Kept, load_state
+from xdeepr.training.state import Kept
 from xdeepr.training.windows import Draw
 
 PACKAGES = ("torch", "diffusers", "numpy", "xarray")
@@ -227,7 +227,9 @@ def fit(
         draw,
         settings,
     )
-    weights = _run(trainer, progress, None if keep is None else Path(keep))
+    kept = Kept(trainer, None if keep is None else Path(keep))
+    with kept.noted():
+        weights = trainer.run(show=progress, save=kept.save)
     return _model(trainer, weights, period.aligned, parts)
 
 
@@ -242,26 +244,19 @@ def _normalization(
     pairs: Pairs, card: Card, period: Period, parts: Parts, options: DataOptions
 ) -> dict[str, Transform]:
     """Return the normalization, fitted to the training period."""
-    sharing = Sharing(options.normalization, options.by_month)
-    if sharing.method == "landmask-wise":
+    land: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+    if options.normalization == "landmask-wise":
         grids = period.aligned.lr_grid, period.aligned.hr_grid
-        sharing = replace(sharing, land=land_masks(grids, period.covariates, card.covariates))
-    fitted = fit_normalization(pairs, card, sharing)
+        land = land_masks(grids, period.covariates, card.covariates)
+    fitted = fit_normalization(
+        pairs, card, options.normalization, by_month=options.by_month, land=land
+    )
     if parts.autoencoder is not None:
         # the latent space belongs to targets as the autoencoder has seen them
         fitted["target"] = parts.autoencoder.card.normalization["target"]
         card = replace(card, normalization=fitted)
         fitted["latent"] = fit_latent(Batches(pairs, card, parts.autoencoder.network))
     return fitted
-
-
-def _run(trainer: Trainer, progress: bool, keep: Path | None) -> dict[str, Any]:
-    """Take the training up where it stopped, if it did, and return the best averaged weights."""
-    if keep is not None:
-        load_state(trainer, keep)
-    kept = Kept(trainer, keep)
-    with kept.noted():
-        return trainer.run(show=progress, save=kept.save)
 
 
 def _model(trainer: Trainer, weights: dict[str, Any], aligned: Aligned, parts: Parts) -> Downscaler:

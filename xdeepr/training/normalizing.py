@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,33 +25,29 @@ _LAND_MASKS = ("land_binary_mask", "land_area_fraction")
 _LAND_NAMES = ("lsm", "land_sea_mask", "landmask", "land_mask", "land_binary_mask", "sftlf")
 
 
-@dataclass(frozen=True)
-class Sharing:
-    """Which cells and months share a mean and a deviation, as for :class:`Affine`.
-
-    `land` is where there is land on the LR and on the HR grid, for "landmask-wise".
-    """
-
-    method: Method = "domain-wise"
-    by_month: bool = False
-    land: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-
-
-def fit_normalization(pairs: Pairs, card: Card, sharing: Sharing) -> dict[str, Transform]:
+def fit_normalization(
+    pairs: Pairs,
+    card: Card,
+    method: Method,
+    *,
+    by_month: bool,
+    land: tuple[np.ndarray | None, np.ndarray | None],
+) -> dict[str, Transform]:
     """Fit mean and deviation of predictors, target, base and covariates.
 
-    A residual is only scaled: its mean is part of what the model learns. `sharing` is that of
-    predictors and target; covariates and base have one mean and deviation.
+    Method, months and land, on the LR and on the HR grid, are for predictors and target; covariates
+    and base have one mean and deviation. A residual is only scaled: its mean is part of what the
+    model learns.
     """
     out: dict[str, Transform] = {"covariates": _fit_covariates(pairs)}
     channels = int(pairs.hr.shape[1])
-    if sharing.method == "instance":
+    if method == "instance":
         out["predictors"] = Affine.instance(int(pairs.lr.shape[1]))
         out["target"] = Affine.instance(channels)
         if pairs.base is not None:
             out["base"] = Affine.instance(channels)
         return out
-    method, by_month, (lr_land, hr_land) = sharing.method, sharing.by_month, sharing.land
+    lr_land, hr_land = land
     out["predictors"] = Affine.fit(
         pairs.lr, months=pairs.times.months, by_month=by_month, method=method, land=lr_land
     )

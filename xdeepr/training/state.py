@@ -54,11 +54,11 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         staged.unlink(missing_ok=True)
 
 
-def load_state(trainer: Trainer, folder: Path) -> bool:
-    """Take up a run that was kept in a folder; return whether there was one."""
+def load_state(trainer: Trainer, folder: Path) -> None:
+    """Take up the run that was kept in a folder, if there is one."""
     file = folder / STATE
     if not file.is_file():
-        return False
+        return
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata()
@@ -74,7 +74,6 @@ def load_state(trainer: Trainer, folder: Path) -> bool:
     except (TypeError, ValueError) as error:
         raise _damaged(file, error) from None
     _restore(trainer, tensors, progress)
-    return True
 
 
 def _damaged(file: Path, error: Exception) -> TrainingError:
@@ -182,10 +181,12 @@ def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor], progress: dict[
 
 
 class Kept:
-    """The state of a run in a folder, if one was given."""
+    """The state of a run in a folder, if one was given; taken up from there if there is one."""
 
     def __init__(self, trainer: Trainer, folder: Path | None) -> None:
         self.trainer, self.folder = trainer, folder
+        if folder is not None:
+            load_state(trainer, folder)
         self.step, self.time = trainer.progress.step, time.monotonic()
 
     def save(self, *, now: bool) -> None:
