@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.example_grids import latlon, projected
-from xdeepr.grids import KINDS, Grid, grid_of, locate
+from xdeepr.grids import KINDS, Grid, grid_of
 from xdeepr.grids.kinds import Curvilinear
 
 
@@ -47,7 +47,7 @@ def test_parts_are_found_where_they_were_cut(kind: str, data: st.DataObject) -> 
     cuts = [data.draw(st.integers(0, n // 2 - 1)) for n in whole.shape for _ in "lh"]
     margin = (cuts[0], cuts[1], cuts[2], cuts[3])
     part = whole.crop(margin)
-    at = locate(part, whole)
+    at = whole.locate(part)
     assert at.first == (margin[0], margin[2])
     assert at.same(1e-6)
     rows, columns = at.part() or (None, None)
@@ -58,7 +58,7 @@ def test_parts_are_found_where_they_were_cut(kind: str, data: st.DataObject) -> 
 def test_what_reaches_beyond_is_counted_on(kind: str) -> None:
     whole = GRIDS[kind]
     part = whole.crop((2, 3, 4, 1))
-    at = locate(whole, part)
+    at = part.locate(whole)
     assert at.first == (-2, -4)
     assert not at.same()
     assert at.part() is None
@@ -73,7 +73,7 @@ def test_cells_are_found_by_the_values_that_tell_them(kind: str) -> None:
     part = whole.crop((1, 2, 3, 4))
     again = part.with_values(whole.values())
     assert again.shape == whole.shape
-    assert locate(part, again).first == (1, 3)
+    assert again.locate(part).first == (1, 3)
     snapped = part.snap(whole.values())
     for ours, theirs in zip(snapped.values(), part.values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -82,7 +82,7 @@ def test_cells_are_found_by_the_values_that_tell_them(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_of_cells_are_no_cells(kind: str) -> None:
     whole = GRIDS[kind]
-    at = locate(whole, whole.refine(2))
+    at = whole.refine(2).locate(whole)
     assert not at.same()
     assert max(float(off.max()) for off in at.off) > 0.2
 
@@ -91,7 +91,7 @@ def test_parts_of_cells_are_no_cells(kind: str) -> None:
 def test_longitudes_count_modulo_the_globe(turns: int, cut: int) -> None:
     globe = grid_of(latlon(np.arange(-85.0, 90, 10), np.arange(5.0, 360, 10)))
     lon = 5.0 + 10 * (cut + np.arange(8)) + 360 * turns
-    at = locate(grid_of(latlon(np.arange(-25.0, 30, 10), lon)), globe)
+    at = globe.locate(grid_of(latlon(np.arange(-25.0, 30, 10), lon)))
     assert at.same(1e-6)
     np.testing.assert_array_equal(at.columns, (cut + np.arange(8)) % 36)
     # across the seam the columns are not side by side
@@ -100,7 +100,7 @@ def test_longitudes_count_modulo_the_globe(turns: int, cut: int) -> None:
 
 def test_the_seam_of_a_globe_that_is_cut_elsewhere() -> None:
     west, east = (grid_of(latlon(np.arange(4.0), s + np.arange(0.5, 360))) for s in (-180, 0))
-    at = locate(west, east)
+    at = east.locate(west)
     assert at.same()
     np.testing.assert_array_equal(at.columns, np.roll(np.arange(360), 180))
 
@@ -112,22 +112,22 @@ def test_noise_that_was_evened_out_differently_does_not_count(start: int) -> Non
     whole = grid_of(latlon(lat, np.arange(4.0)))
     part = grid_of(latlon(lat[start:40], np.arange(4.0)))
     assert np.abs(part.y.centres - whole.y.centres[start:40]).max() > (1e-4 if start else 0)
-    assert float(locate(part, whole).off[0].max()) == 0.0
+    assert float(whole.locate(part).off[0].max()) == 0.0
 
 
 def test_gaussian_rows_are_found_one_by_one() -> None:
     lat = np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(64)[0]))
     whole = grid_of(latlon(lat, np.arange(4.0)))
     part = grid_of(latlon(lat[20:50], np.arange(4.0)))
-    assert locate(part, whole).first == (20, 0)
-    assert locate(part, whole).same(1e-6)
+    assert whole.locate(part).first == (20, 0)
+    assert whole.locate(part).same(1e-6)
 
 
 def test_rounded_positions_of_curvilinear_cells_are_the_same() -> None:
     whole = GRIDS["curvilinear"]
     assert isinstance(whole, Curvilinear)
     values = tuple(v + 5e-4 for v in whole.values())
-    assert locate(whole.with_values((values[0], values[1])), whole).same(1e-6)
+    assert whole.locate(whole.with_values((values[0], values[1]))).same(1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,5 +135,5 @@ def test_shifted_cells_are_not_the_same(kind: str) -> None:
     whole: Grid = GRIDS[kind]
     y, x = whole.values()
     moved = whole.with_values((y + 0.3 * float(np.ptp(y)) / (y.shape[0] - 1), x))
-    assert not locate(moved, whole).same()
-    assert max(float(off.max()) for off in locate(moved, whole).off) > 0.1
+    assert not whole.locate(moved).same()
+    assert max(float(off.max()) for off in whole.locate(moved).off) > 0.1

@@ -9,7 +9,7 @@ import numpy as np
 from xdeepr import cf
 from xdeepr.downscaling.model_source import Model
 from xdeepr.errors import GridError, OptionError
-from xdeepr.grids import Grid, locate
+from xdeepr.grids import Grid
 from xdeepr.models.card import Card
 from xdeepr.sampling.samplers import SamplingOptions
 from xdeepr.tiling.geometry import Geometry
@@ -169,7 +169,7 @@ def place_of(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, i
         If it is not a part of that domain.
     """
     training = hr_grid.with_values(model.known)
-    at = locate(hr_grid, training)
+    at = training.locate(hr_grid)
     y, x = at.first
     if at.part() is None or y % model.factor or x % model.factor:
         raise GridError(

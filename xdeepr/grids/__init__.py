@@ -2,11 +2,10 @@
 
 from xdeepr.grids.axis import GridAxis, Margin
 from xdeepr.grids.grid import Grid
-from xdeepr.grids.gridded import gridded
-from xdeepr.grids.kinds import KINDS, locate
+from xdeepr.grids.kinds import KINDS
 from xdeepr.grids.location import Location
 from xdeepr.grids.nesting import relate
-from xdeepr.grids.reading import as_user_order, ascending, grid_of
+from xdeepr.grids.reading import as_user_order, ascending, grid_of, gridded
 
 __all__ = [
     "KINDS",
@@ -18,6 +17,5 @@ __all__ = [
     "ascending",
     "grid_of",
     "gridded",
-    "locate",
     "relate",
 ]

@@ -12,8 +12,7 @@ from xdeepr import cf
 from xdeepr.checks import one_of, whole_number
 from xdeepr.errors import GridError
 from xdeepr.grids.grid import Grid
-from xdeepr.grids.gridded import gridded
-from xdeepr.grids.reading import as_user_order, ascending, grid_of
+from xdeepr.grids.reading import as_user_order, ascending, grid_of, gridded
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)
 

@@ -155,6 +155,7 @@ class Grid:
 
     def locate(self, cells: Grid) -> Location:
         """Return where the cells of a grid of this kind lie in this one."""
+        assert self.same_kind(cells), f"{cells.kind} cells in a {self.kind} grid"
         rows, off_y = self.y.locate(cells.y)
         columns, off_x = self.x.locate(cells.x)
         return Location(rows, columns, (off_y, off_x), self.shape)

@@ -222,20 +222,3 @@ KINDS: dict[str, type[Grid]] = {
     "curvilinear": Curvilinear,
 }
 """Name of a kind, as the card of a model has it -> its class, those first that look closest."""
-
-
-def locate(cells: Grid, within: Grid) -> Location:
-    """Return where the cells of one grid lie in another of the same kind.
-
-    Examples
-    --------
-    >>> import numpy as np, xarray as xr
-    >>> from xdeepr.grids import grid_of, locate
-    >>> lat, lon = np.arange(-88, 90, 4.0), np.arange(0, 360, 4.0)
-    >>> globe = grid_of(xr.Dataset(coords={"lat": lat, "lon": lon}))
-    >>> iberia = grid_of(xr.Dataset(coords={"lat": [36.0, 40.0], "lon": [-8.0, -4.0]}))
-    >>> locate(iberia, globe).part()
-    (slice(31, 33, None), slice(88, 90, None))
-    """
-    assert cells.same_kind(within), f"{cells.kind} cells in a {within.kind} grid"
-    return within.locate(cells)

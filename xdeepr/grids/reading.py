@@ -44,6 +44,13 @@ def grid_of(obj: xr.DataArray | xr.Dataset, axes: cf.Axes | None = None) -> Grid
     return grid if _agree(grid, centres) else kind(y, x, mapping, centres)
 
 
+def gridded(obj: xr.Dataset | xr.DataArray, *, name: str = "field") -> cf.Gridded[Grid]:
+    """Return what a user gives to a verb with its axes and grid; a nameless field gets `name`."""
+    ds = cf.as_dataset(obj, name)
+    axes = cf.find_axes(ds)
+    return cf.Gridded(ds, axes, grid_of(ds, axes), obj)
+
+
 def _curvilinear(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> Grid:
     """Return a grid whose cells are known by 2-D latitude and longitude alone."""
     centres = centres_of(obj, axes, needed=True)

@@ -13,8 +13,7 @@ from xdeepr.checks import whole_number
 from xdeepr.errors import GridError
 from xdeepr.grids.axis import GridAxis
 from xdeepr.grids.grid import Grid
-from xdeepr.grids.gridded import gridded
-from xdeepr.grids.reading import as_user_order
+from xdeepr.grids.reading import as_user_order, gridded
 from xdeepr.grids.resampling import Method, regrid
 
 XarrayObject = TypeVar("XarrayObject", xr.Dataset, xr.DataArray)

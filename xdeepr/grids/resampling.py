@@ -12,7 +12,6 @@ from xdeepr import cf
 from xdeepr.checks import one_of
 from xdeepr.errors import GridError, OptionError
 from xdeepr.grids.grid import Grid
-from xdeepr.grids.kinds import locate
 from xdeepr.grids.reading import ascending
 from xdeepr.tiling.plan import EDGE
 
@@ -44,7 +43,7 @@ def regrid(
             f" regrid the {role} to the HR grid first."
         )
     ours = ascending(field, axes).reset_coords(drop=True)
-    part = locate(grid, source).part(_AS_IT_IS) if source.same_kind(grid) else None
+    part = source.locate(grid).part(_AS_IT_IS) if source.same_kind(grid) else None
     if part is not None:
         out = ours.isel({axes.y: part[0], axes.x: part[1]})
     elif not source.rectilinear:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xdeepr import cf
 from xdeepr.errors import XdeeprError
-from xdeepr.grids import Grid, ascending, grid_of, locate, relate
+from xdeepr.grids import Grid, ascending, grid_of, relate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def _static(
     if not own.same_kind(grid) or values.ndim != 2:
         return None
     if not own.rectilinear:
-        same = locate(grid, own).part()
+        same = own.locate(grid).part()
         if same is None:
             return None
         return grid.x.centres, grid.y.centres, values.values[same].astype(float)

@@ -14,7 +14,7 @@ from xdeepr import cf
 from xdeepr.cf import Axes
 from xdeepr.cf.dimensions import is_ensemble
 from xdeepr.errors import AxisError, GridError
-from xdeepr.grids import Grid, locate
+from xdeepr.grids import Grid
 from xdeepr.verification.metrics import REALIZATION
 
 _TOLERANCE = 1e-2
@@ -139,7 +139,7 @@ def _cells(field: Field, forecast: Field) -> dict[str, np.ndarray]:
                 f"the {role} has a grid step of {b.step:g} along {a.name!r}, the forecast of"
                 f" {a.step:g}. Regrid the {role} to the forecast's grid first."
             )
-    at = locate(ours, theirs)
+    at = theirs.locate(ours)
     if not at.same(_TOLERANCE):
         worst = max(float(off.max()) for off in at.off)
         cause = f"it covers {theirs.extent()}, the forecast {ours.extent()}"
