@@ -26,28 +26,14 @@ _LONGEST_LINE = 4000
 """Characters of a message; an attribute of a file, which it may quote, can be of any length."""
 
 FAILED, INTERRUPTED = 1, 130
-"""Exit codes; argparse exits with 2 for wrong usage. 130 is the shells' number for Ctrl-C, and
-143 that for SIGTERM."""
+"""Exit codes; 130 is the shells' number for Ctrl-C, as 143 is for SIGTERM."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line, by default that of the process, and return the exit code.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments. Default: those of the process.
-
-    Returns
-    -------
-    int
-        Exit code: 0, 1 for an error that xdeepr or the file system reports, 130 for Ctrl-C, 143
-        for SIGTERM.
-
-    Raises
-    ------
-    SystemExit
-        With code 2 for wrong usage, with 0 for ``--help`` and ``--version``.
+    It is 0, :data:`FAILED` for an error that xdeepr or the file system reports, 130 for Ctrl-C or
+    143 for SIGTERM; argparse itself exits with 2 for wrong usage.
     """
     options = _parser().parse_args(argv)
     from xdeepr.io import terminated
@@ -195,8 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xdeepr {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add in (_add_demo, _add_downscale, _add_fit, _add_verify, add_command):
+    for add in (_add_demo, _add_downscale, _add_fit, _add_verify):
         add(commands)
+    _add_common(add_command(commands))
     return parser
 
 
@@ -234,18 +221,10 @@ def _add_demo(commands: Any) -> None:
 def _add_downscale(commands: Any) -> None:
     command = _command(commands, "downscale", _downscale, "downscale a file")
     command.add_argument("input", metavar="IN", type=Path, help="LR file: netCDF, zarr or GRIB")
-    command.add_argument(
-        "output",
-        metavar="OUT",
-        type=Path,
-        help="HR file to write: .nc or .zarr; with --period, a folder",
-    )
-    command.add_argument(
-        "--model",
-        required=True,
-        help='checkpoint folder, a shipped model such as "ddpm", or an interpolation:'
-        f" {', '.join(METHODS)}",
-    )
+    text = "HR file to write: .nc or .zarr; with --period, a folder"
+    command.add_argument("output", metavar="OUT", type=Path, help=text)
+    text = f'checkpoint folder, shipped model such as "ddpm" or interpolation: {", ".join(METHODS)}'
+    command.add_argument("--model", required=True, help=text)
     command.add_argument("--members", type=int, help="number of realizations")
     command.add_argument("--seed", type=int, default=0, help="seed of the noise")
     command.add_argument("--steps", type=int, help="steps of the solver")
@@ -324,27 +303,18 @@ def _add_verify(commands: Any) -> None:
 
 def _add_inputs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--covariates", type=Path, help="file with static or varying fields")
-    command.add_argument(
-        "--missing",
-        choices=["error", "mask", "fill"],
-        default="error",
-        help="what to do with missing values",
-    )
+    choices, text = ["error", "mask", "fill"], "what to do with missing values"
+    command.add_argument("--missing", choices=choices, default="error", help=text)
     command.add_argument("--device", help='torch device, for example "cuda:0"')
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace what is there")
     talk = command.add_mutually_exclusive_group()
-    talk.add_argument(
-        "--progress",
-        action="store_true",
-        default=None,
-        help="show a progress bar (the default in a terminal)",
-    )
-    talk.add_argument(
-        "--quiet", dest="progress", action="store_false", help="show no progress and no summary"
-    )
+    text = "show a progress bar (the default in a terminal)"
+    talk.add_argument("--progress", action="store_true", default=None, help=text)
+    text = "show no progress and no summary"
+    talk.add_argument("--quiet", dest="progress", action="store_false", help=text)
 
 
 def _shows_progress(options: argparse.Namespace) -> bool:

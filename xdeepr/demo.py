@@ -65,16 +65,16 @@ def run_demo(
     Parameters
     ----------
     folder : path-like, default: "demo-output"
-        Where to write; made if it is missing, files of an earlier demo are replaced.
+        Made if it is missing; files of an earlier demo are replaced.
     fit : bool, default: True
-        Also train on ERA5 over Italy, if its files are in ``$XDEEPR_DATA_DIR``, in
+        Whether to train on ERA5 over Italy, if its files are in ``$XDEEPR_DATA_DIR``, in
         ``../shared/data`` beside the repository, or in the cache of :mod:`xdeepr.datasets`.
     seed : int, default: 0
         Seed of the synthetic weather, of the noise and of the training.
     model : str or path-like, default: "ddpm"
         Checkpoint trained on the synthetic climate.
     members : int, default: 10
-        Number of realizations, at least 2.
+        Realizations, at least 2.
     times : int, default: 12
         Synthetic times, six hours apart.
     max_time : float or str, default: "90s"
@@ -84,11 +84,6 @@ def run_demo(
     -------
     dict of str to xarray.Dataset
         Scores by part: "synthetic" and, if it ran, "era5-italy".
-
-    Raises
-    ------
-    XdeeprError
-        If the checkpoint cannot be used, or an option is out of range.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +159,7 @@ def _italy(
     report.show_scores(scores)
     report.write("era5-italy", out)
     report.picture("era5-italy", new_lr, out, new_hr, statics)
-    report.training_curve("era5-italy-training", model)
+    report.draw("era5-italy-training", plot_training, pd.DataFrame(model.curve))
     return scores
 
 
@@ -193,7 +188,6 @@ class _Report:
         return out
 
     def show_scores(self, scores: xr.Dataset) -> None:
-        """Print the score table."""
         self.say("\n" + indent(score_table(scores), "   ") + "\n")
 
     def write_scores(self, scores: dict[str, xr.Dataset]) -> None:
@@ -204,7 +198,6 @@ class _Report:
         self.say(f"   wrote {self.folder / 'scores.txt'}")
 
     def write(self, name: str, out: xr.Dataset) -> None:
-        """Write a downscaled field to CF netCDF."""
         self.say(f"   wrote {write_file(out, self.folder / f'{name}.nc', overwrite=True)}")
 
     def picture(
@@ -213,13 +206,9 @@ class _Report:
         """Draw one time: an afternoon, when terrain and coasts show best."""
         hours = out["time"].dt.hour.values
         afternoon = int(np.abs(hours - 12).argmin())
-        self._draw(name, plot_downscaling, lr, out, hr, time=afternoon, statics=statics)
+        self.draw(name, plot_downscaling, lr, out, hr, time=afternoon, statics=statics)
 
-    def training_curve(self, name: str, model: Downscaler) -> None:
-        """Draw the losses of the training."""
-        self._draw(name, plot_training, pd.DataFrame(model.curve))
-
-    def _draw(self, name: str, plot: Callable[..., Figure], *fields: Any, **options: Any) -> None:
+    def draw(self, name: str, plot: Callable[..., Figure], *fields: Any, **options: Any) -> None:
         if util.find_spec("matplotlib") is None:  # it is optional
             self.say("   no picture: matplotlib is missing (pip install 'xdeepr[plot]')")
             return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import xarray as xr
 
 from xdeepr.errors import VariableError
 from xdeepr.plotting.figure import COLOURS, new_figure, open_frame
-from xdeepr.verification.metrics import METRICS, Metric
-from xdeepr.verification.report import check_scores, each_variable, units_of_score
+from xdeepr.verification.metrics import Metric
+from xdeepr.verification.report import checked_metrics, each_variable, units_of_score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,24 +24,19 @@ _TRAINING_COLUMNS = ("step", "train_loss", "validation_loss", "learning_rate")
 def plot_scores(scores: xr.Dataset) -> Figure:
     """Draw the scores of each system as bars, and those with a dimension, such as rank, apart.
 
+    There is a row for each variable: scores in its units, dimensionless ones, rank histogram.
+
     Parameters
     ----------
     scores : xarray.Dataset
-        Result of :func:`xdeepr.verification.verify` over all dimensions. Of several variables
-        there is one row each.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A row for each variable: scores in its units, dimensionless ones, rank histogram.
+        Result of :func:`xdeepr.verification.verify` over all dimensions.
 
     Raises
     ------
     OptionError
         If the dataset holds no scores, or they are maps or series.
     """
-    check_scores(scores)
-    shown = [entry for entry in METRICS.values() if entry.name in scores]
+    shown = checked_metrics(scores)
     # errors first: a bias may go below the axis
     bars = sorted((entry for entry in shown if not entry.dims), key=lambda e: e.better != "lower")
     panels = [[entry for entry in bars if entry.units == units] for units in ("field", "1")]
@@ -62,16 +58,12 @@ def plot_rank_histogram(scores: xr.Dataset | xr.DataArray) -> Figure:
     """Draw how often the reference falls on each rank among the realizations.
 
     Flat: reference and realizations are exchangeable. U-shaped: too little spread. Sloped: bias.
+    There is a panel for each variable, with the flat histogram as a line.
 
     Parameters
     ----------
-    scores : xarray.Dataset
+    scores : xarray.Dataset or xarray.DataArray
         Result of :func:`xdeepr.verification.verify`, or its ``rank_histogram``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One panel for each variable, with the flat histogram as a line.
 
     Raises
     ------
@@ -96,18 +88,13 @@ def plot_rank_histogram(scores: xr.Dataset | xr.DataArray) -> Figure:
 
 
 def plot_training(history: Any) -> Figure:
-    """Draw the training curve: losses and learning rate against the step.
+    """Draw the training curve: losses (logarithmic) and learning rate against the step.
 
     Parameters
     ----------
     history : xarray.Dataset, pandas.DataFrame or mapping
-        Dataset, DataFrame or mapping with the columns ``step``, ``train_loss`` and, where there
-        are any, ``validation_loss`` (NaN where it was not evaluated) and ``learning_rate``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Losses above (logarithmic), learning rate below.
+        Columns ``step``, ``train_loss`` and, where there are any, ``validation_loss`` (NaN where
+        it was not evaluated) and ``learning_rate``.
 
     Raises
     ------
@@ -162,12 +149,12 @@ def _panel(ax: Axes, scores: xr.Dataset, entries: Sequence[Metric]) -> None:
 
 
 def _bars(ax: Axes, scores: xr.Dataset, entries: Sequence[Metric], label: str) -> None:
-    systems = [str(s) for s in scores["system"].values]
-    width = 0.8 / len(systems)
-    for i, system in enumerate(systems):
+    count = scores.sizes["system"]
+    width = 0.8 / count
+    for i, (system, colour) in enumerate(_systems(scores)):
         heights = [float(scores[entry.name].sel(system=system)) for entry in entries]
-        left = np.arange(len(entries)) + (i - (len(systems) - 1) / 2) * width
-        ax.bar(left, heights, 0.94 * width, color=COLOURS[i % len(COLOURS)], label=system)
+        left = np.arange(len(entries)) + (i - (count - 1) / 2) * width
+        ax.bar(left, heights, 0.94 * width, color=colour, label=system)
     ax.axhline(0.0, color="0.3", linewidth=0.8)
     ax.set_xticks(range(len(entries)), [entry.label.replace(" ", "\n") for entry in entries])
     ax.set_xlim(-0.5, len(entries) - 0.5)  # also where a bar is missing
@@ -175,24 +162,27 @@ def _bars(ax: Axes, scores: xr.Dataset, entries: Sequence[Metric], label: str) -
     open_frame(ax)
 
 
+def _systems(scores: xr.Dataset | xr.DataArray) -> Iterator[tuple[str, str]]:
+    """Name and colour of each system."""
+    return zip(map(str, scores["system"].values), cycle(COLOURS))
+
+
 def _curves(ax: Axes, score: xr.DataArray, entry: Metric) -> None:
     """Draw a score along its own dimension."""
     (dim,) = entry.dims
-    for i, system in enumerate(str(s) for s in score["system"].values):
-        values = score.sel(system=system)
-        ax.plot(score[dim], values, color=COLOURS[i % len(COLOURS)], label=system)
+    for system, colour in _systems(score):
+        ax.plot(score[dim], score.sel(system=system), color=colour, label=system)
     ax.set_xlabel(f"{dim} / {score[dim].attrs.get('units', '1')}")
     ax.set_ylabel(f"{entry.label} / {score.attrs.get('units', '1')}")
     open_frame(ax)
 
 
 def _ranks(ax: Axes, histogram: xr.DataArray) -> None:
-    for i, system in enumerate(str(s) for s in histogram["system"].values):
+    for i, (system, colour) in enumerate(_systems(histogram)):
         known = histogram.sel(system=system).dropna("rank")
         if known.sizes["rank"] == 0:  # not an ensemble
             continue
         edges = np.append(known["rank"].values - 0.5, known["rank"].values[-1] + 0.5)
-        colour = COLOURS[i % len(COLOURS)]
         if i == 0:  # more fillings would hide one another
             ax.stairs(known.values, edges, fill=True, color=colour, alpha=0.35)
         ax.stairs(known.values, edges, color=colour, linewidth=1.2, label=system)

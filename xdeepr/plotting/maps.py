@@ -46,6 +46,8 @@ def plot_downscaling(
 ) -> Figure:
     """Draw the input, some realizations, ensemble mean, spread and truth of one time.
 
+    Each has a panel; all fields share one colour bar, in the field's units, the spread has its own.
+
     Parameters
     ----------
     predictor : xarray.DataArray or xarray.Dataset
@@ -59,24 +61,12 @@ def plot_downscaling(
     members : int, default: 2
         How many realizations to show.
     statics : xarray.Dataset, optional
-        Static covariates to draw over the maps: the coastline from a land-sea mask (its 0.5
-        contour) and heights from an orography or a surface geopotential. Nothing is downloaded.
+        Drawn over the maps: the coastline from a land-sea mask (its 0.5 contour) and heights from
+        an orography or a surface geopotential. Nothing is downloaded.
     variable : str, optional
         Name of the variable of a forecast that has several; by default the first.
     cmap : str, optional
         Name of a matplotlib colour map for the field.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One panel each, a colour bar in the field's units for all fields and one for the spread.
-
-    Raises
-    ------
-    OptionError
-        If the time is not there.
-    VariableError
-        If predictor or reference lack the variable.
 
     Examples
     --------
@@ -92,7 +82,8 @@ def plot_downscaling(
     grid = grid_of(field)
     rows = 2 if len(panels) > 4 else 1
     columns = -(-len(panels) // rows)
-    height = 3.2 * min(max(_height_to_width(grid), 0.5), 1.6)
+    height_to_width = float(np.ptp(grid.y.edges) / np.ptp(grid.x.edges)) * grid.aspect()
+    height = 3.2 * min(max(height_to_width, 0.5), 1.6)
     figure = new_figure((3.2 * columns + 1.3, (height + 0.45) * rows + 0.4))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     images = _draw_panels(axes, panels, grid, cmap or _colour_map(field))
@@ -206,11 +197,6 @@ def _draw_panels(
         images.append(ax.pcolormesh(x, y, panel.field.values, rasterized=True, **style))
         ax.set_title(panel.title, fontsize=10)
     return images
-
-
-def _height_to_width(grid: Grid) -> float:
-    tall = float(np.ptp(grid.y.edges) / np.ptp(grid.x.edges))
-    return tall * grid.aspect()
 
 
 def _frame_maps(axes: np.ndarray, grid: Grid, count: int) -> None:

@@ -28,18 +28,10 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """One variable in standard form: only index coordinates, ensemble dimension `realization`.
+    """One variable in standard form, ([realization], [time], y, x) in the user's order.
 
-    Parameters
-    ----------
-    data : xarray.DataArray
-        The field with dimensions ([realization], [time], y, x) in the user's order.
-    axes : Axes
-        Names of its dimensions; `time` is set where the field has a scalar time coordinate too.
-    grid : Grid
-        Its grid, from the object as it was given.
-    role : str
-        What the field is for, as error messages call it ("reference", "baseline"...).
+    It has only index coordinates, and a dimension of time where it had a scalar time. Messages
+    call it by its `role`, such as "reference".
     """
 
     data: xr.DataArray
@@ -64,13 +56,7 @@ def counterpart(source: cf.Gridded[Grid], like: xr.DataArray, role: str) -> str:
 
 
 def standard_field(source: cf.Gridded[Grid], name: str, role: str) -> Field:
-    """Bring one variable into standard form (see :class:`Field`); nothing is computed.
-
-    Raises
-    ------
-    AxisError
-        If times are unsorted, or there is a dimension that no axis explains.
-    """
+    """Bring one variable into standard form (see :class:`Field`); nothing is computed."""
     da = source.dataset[name]
     time = source.axes.time if source.axes.time in da.dims else None
     da = cf.at_valid_times(da, time)
@@ -98,29 +84,16 @@ def on_forecast_grid(field: Field, forecast: Field) -> Field:
     """Select from `field` the cells of `forecast`, in its order, convention and units.
 
     The field may cover more than the forecast; the cells must be the same.
-
-    Raises
-    ------
-    GridError
-        If the cells are not those of the forecast, or do not cover it.
-    UnitsError
-        If units are missing or cannot be converted.
     """
-    renamed = {
-        old: new
-        for old, new in (
-            (field.axes.y, forecast.axes.y),
-            (field.axes.x, forecast.axes.x),
-            (field.axes.time, forecast.axes.time),
-        )
-        if old is not None and new is not None and old != new
-    }
+    ours, theirs = forecast.axes, field.axes
+    names = ((theirs.y, ours.y), (theirs.x, ours.x), (theirs.time, ours.time))
+    renamed = {old: new for old, new in names if old and new and old != new}
     data, target = field.data.rename(renamed), forecast.data
     for name, index in _cells(field, forecast).items():
         if not np.array_equal(index, np.arange(data.sizes[name])):
             data = data.isel({name: index})
         data = data.assign_coords({name: target[name]}) if name in target.coords else data
-    axes = Axes(forecast.axes.y, forecast.axes.x, forecast.axes.time if field.axes.time else None)
+    axes = replace(ours, time=ours.time if theirs.time else None)
     data = cf.convert_units(data, cf.units_of(target))
     return Field(data, axes, forecast.grid, field.role)
 
@@ -157,13 +130,7 @@ def _cells(field: Field, forecast: Field) -> dict[str, np.ndarray]:
 
 
 def join_times(fields: Mapping[_Key, Field]) -> dict[_Key, xr.DataArray]:
-    """Select the times that all fields share.
-
-    Raises
-    ------
-    AxisError
-        If there are none, or only some of the fields have a time.
-    """
+    """Select the times that all fields share; AxisError if there are none."""
     times = {key: field.axes.time for key, field in fields.items()}
     if not any(times.values()):
         return {key: field.data for key, field in fields.items()}

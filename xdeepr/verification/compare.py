@@ -23,7 +23,7 @@ from xdeepr.verification.alignment import (
     standard_field,
 )
 from xdeepr.verification.baseline import interpolate_coarsened, interpolate_predictor
-from xdeepr.verification.metrics import METRICS
+from xdeepr.verification.metrics import metrics_in
 from xdeepr.verification.scoring import (
     Comparison,
     chosen_metrics,
@@ -94,14 +94,8 @@ def verify(
 
     Raises
     ------
-    AxisError
-        If there are no common times, or an axis is missing or unexplained.
-    GridError
-        If the grids differ.
-    UnitsError
-        If units are missing or do not convert.
-    VariableError
-        If the reference or the baseline lacks a variable of the forecast.
+    AxisError, GridError, UnitsError, VariableError
+        If a field lacks common times, the forecast's cells, units that convert or the variable.
     OptionError
         If `baseline`, `dim`, `weights` or `metrics` cannot be used.
 
@@ -208,7 +202,7 @@ def _describe(
 ) -> xr.Dataset:
     """Give each score its long name and units, and say how the scores were made."""
     several = "variable" in scores.dims
-    shown = [entry for entry in METRICS.values() if entry.name in scores]
+    shown = metrics_in(scores)
     for entry in shown:
         scores[entry.name].attrs = {"long_name": entry.long_name}
         if entry.units == "1":
@@ -233,9 +227,6 @@ def _baseline_attrs(baseline: object, predictor: object) -> dict[str, str]:
     if not isinstance(baseline, str):
         name = _system_name(baseline, "baseline")  # type: ignore[arg-type]
         return {"baseline": name, "baseline_source": "a field that was given"}
-    source = (
-        "interpolation of the coarsened reference (perfect model)"
-        if predictor is None
-        else "interpolation of the predictor"
-    )
-    return {"baseline": baseline, "baseline_source": source}
+    perfect_model = "the coarsened reference (perfect model)"
+    source = perfect_model if predictor is None else "the predictor"
+    return {"baseline": baseline, "baseline_source": f"interpolation of {source}"}

@@ -8,7 +8,7 @@ from typing import TypeVar
 import xarray as xr
 
 from xdeepr.errors import OptionError
-from xdeepr.verification.metrics import METRICS, Metric
+from xdeepr.verification.metrics import Metric, metrics_in
 
 ScoresT = TypeVar("ScoresT", xr.Dataset, xr.DataArray)
 
@@ -16,20 +16,16 @@ ScoresT = TypeVar("ScoresT", xr.Dataset, xr.DataArray)
 def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
     """Write scores as a table: a row for each score, a column for each system.
 
+    There is one table for each variable. The last column is the reduction of the first system's
+    error relative to the baseline's, in percent.
+
     Parameters
     ----------
     scores : xarray.Dataset
         Result of :func:`xdeepr.verification.verify` over all dimensions (``dim=None``), or
         several of them put together with ``xr.concat(..., "system")``.
     baseline : str, optional
-        System that the improvement is relative to; by default the one that `verify` noted in
-        ``attrs["baseline"]``, and no such column where there is none.
-
-    Returns
-    -------
-    str
-        Text of a fixed-width table, one for each variable. The last column is the reduction of
-        the first system's error relative to the baseline's, in percent.
+        Default: the one that `verify` noted in ``attrs["baseline"]``; without one, no such column.
 
     Raises
     ------
@@ -46,7 +42,7 @@ def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
     -------------------------------------
     RMSE  K  0.4370   1.1190      +60.9 %
     """
-    check_scores(scores)
+    checked_metrics(scores)
     systems = [str(s) for s in scores["system"].values]
     wanted = baseline if baseline is not None else scores.attrs.get("baseline")
     if baseline is not None and baseline not in systems:
@@ -58,9 +54,9 @@ def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
     return "\n\n".join(_table(part, systems, wanted) for part in each_variable(scores))
 
 
-def check_scores(scores: xr.Dataset) -> None:
-    """Raise OptionError unless `scores` are what `verify` returns for ``dim=None``."""
-    shown = [entry for entry in METRICS.values() if entry.name in scores]
+def checked_metrics(scores: xr.Dataset) -> list[Metric]:
+    """Return the metrics in `scores`; OptionError unless `verify` made them with ``dim=None``."""
+    shown = metrics_in(scores)
     if "system" not in scores.dims or not shown:
         raise OptionError(
             "the dataset holds no scores along 'system'. Use the result of verify(...); select a "
@@ -74,6 +70,7 @@ def check_scores(scores: xr.Dataset) -> None:
             "verify(..., dim=None), or select a point, or draw each with xarray, e.g. "
             "scores.rmse.sel(system=...).plot()."
         )
+    return shown
 
 
 def each_variable(scores: ScoresT) -> list[ScoresT]:
@@ -93,8 +90,8 @@ def units_of_score(scores: xr.Dataset, entry: Metric) -> str:
 
 def _table(scores: xr.Dataset, systems: list[str], baseline: str | None) -> str:
     rows = [["", "", *systems, *(["improvement"] if baseline else [])]]
-    for entry in METRICS.values():
-        if entry.name not in scores or entry.dims:  # a histogram or curve is no number
+    for entry in metrics_in(scores):
+        if entry.dims:  # a histogram or curve is no number
             continue
         score = scores[entry.name]
         values = [score.sel(system=s).item() for s in systems]
@@ -104,20 +101,15 @@ def _table(scores: xr.Dataset, systems: list[str], baseline: str | None) -> str:
             row.append(_improvement(values[0], reference) if entry.better == "lower" else "")
         rows.append(row)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [_title(scores)]
+    name = str(scores["variable"].item()) if "variable" in scores.coords else "scores"
+    points = f", {int(scores['count'].max())} points" if "count" in scores else ""
+    lines = [f"{name}{points}"]
     for row in rows:
         left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
         right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
         lines.append("  ".join(left + right).rstrip())
     lines.insert(2, "-" * max(map(len, lines)))
     return "\n".join(lines)
-
-
-def _title(scores: xr.Dataset) -> str:
-    name = str(scores["variable"].item()) if "variable" in scores.coords else "scores"
-    if "count" not in scores:
-        return name
-    return f"{name}, {int(scores['count'].max())} points"
 
 
 def _numbers(values: list[float]) -> list[str]:

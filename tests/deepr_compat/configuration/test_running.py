@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import importlib.util
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import yaml
 import xdeepr
 from tests import fake_hub
 from tests.deepr_compat.configuration.conftest import EXAMPLES, change
-from xdeepr.deepr_compat.configuration.command import add_command, run_command
+from xdeepr.cli import main
 from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.deepr_compat.configuration.workflow import Outcome, run
 from xdeepr.errors import GridError, OptionError
@@ -560,24 +559,16 @@ def test_scores_of_files_that_are_there(workplace: Path, italy_hr: xr.Dataset) -
 # --- the command --------------------------------------------------------------------------
 
 
-def command(*arguments: str) -> None:
-    parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers())
-    options = parser.parse_args(["run", *arguments])
-    assert options.run is run_command
-    options.run(options)
-
-
 def test_the_command(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = small("bicubic_evaluation")
     del whole["validation_configuration"]["visualizations"]
     (workplace / "c.yml").write_text(yaml.safe_dump(whole))
-    command("c.yml", "--check")
+    assert main(["run", "c.yml", "--check"]) == 0
     assert "all keys are known, 0 of them without effect" in capsys.readouterr().out
     assert not (workplace / "italy-bicubic-evaluation").exists()
-    command("c.yml", "--quiet")
+    assert main(["run", "c.yml", "--quiet"]) == 0
     assert capsys.readouterr().out == ""
-    with pytest.raises(OptionError, match="exists already"):
-        command("c.yml", "--quiet")
-    command("c.yml", "--overwrite")
+    assert main(["run", "c.yml", "--quiet"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main(["run", "c.yml", "--overwrite"]) == 0
     assert "RMSE" in capsys.readouterr().out

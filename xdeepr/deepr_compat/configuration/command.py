@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
-def add_command(commands: Any) -> None:
-    """Add ``run`` to what ``parser.add_subparsers()`` returned."""
+def add_command(commands: Any) -> argparse.ArgumentParser:
+    """Add ``run`` to what ``parser.add_subparsers()`` returned; it lacks the common options."""
     text = "train, downscale and score as a YAML file in the layout of DeepR says"
-    command = commands.add_parser(
+    command: argparse.ArgumentParser = commands.add_parser(
         "run", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
     )
     command.set_defaults(run=run_command)
@@ -21,17 +21,7 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="read and check the file, name its keys without effect, and do nothing else",
     )
-    command.add_argument("--overwrite", action="store_true", help="replace what is there")
-    talk = command.add_mutually_exclusive_group()
-    talk.add_argument(
-        "--progress",
-        action="store_true",
-        default=None,
-        help="show progress bars (the default in a terminal)",
-    )
-    talk.add_argument(
-        "--quiet", dest="progress", action="store_false", help="show no progress and no summary"
-    )
+    return command
 
 
 def run_command(options: argparse.Namespace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import xarray as xr
+
 from xdeepr.checks import one_of
 from xdeepr.verification.metrics.deterministic import BIAS, MAE, PEARSON_R, RMSE
 from xdeepr.verification.metrics.energy import ENERGY_SCORE, ENERGY_SCORE_FAIR, energy_score
@@ -24,6 +26,7 @@ __all__ = [
     "crps",
     "energy_score",
     "metric",
+    "metrics_in",
 ]
 
 METRICS: dict[str, Metric] = {
@@ -44,13 +47,13 @@ METRICS: dict[str, Metric] = {
 """Scores by name, in the order in which they are shown. A new one is a line here."""
 
 
-def metric(name: str) -> Metric:
-    """Return a score by name.
+def metrics_in(scores: xr.Dataset) -> list[Metric]:
+    """Return the scores that a result of `verify` holds."""
+    return [entry for entry in METRICS.values() if entry.name in scores]
 
-    Raises
-    ------
-    OptionError
-        With all names and the nearest, if there is none of this name.
+
+def metric(name: str) -> Metric:
+    """Return a score by name; OptionError with the nearest if there is none of this name.
 
     Examples
     --------

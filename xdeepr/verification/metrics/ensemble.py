@@ -11,12 +11,12 @@ variance (divided by M-1) and :math:`\langle\cdot\rangle` the weighted mean over
     - \frac{1}{2 M (M-1)}\sum_{i,j} |x_i - x_j| \qquad (2)
 
     \mathrm{spread\text{-}skill} =
-    \sqrt{\frac{M+1}{M} \langle s^2 \rangle} \Big/ \mathrm{RMSE} \qquad (3)
+    \sqrt{\frac{M+1}{M} \langle s^2 \rangle} / \, \mathrm{RMSE} \qquad (3)
 
 (1) is eq. 21 of [1]_ for the distribution that gives each realization the probability 1/M. In it,
 :math:`x_i` and :math:`x_j` are the same realization in M of M² cases, for which the difference is
 0; (2) leaves these out, and so has the same expectation for every M [2]_. In the sorted values
-:math:`x_{(1)} \le \dots \le x_{(M)}`, the k-th is the greater of k-1 pairs and the less of M-k:
+:math:`x_{(1)} \le \ldots \le x_{(M)}`, the k-th is the greater of k-1 pairs and the less of M-k:
 
 .. math::
     \sum_{i,j} |x_i - x_j| = 2 \sum_{i<j} (x_{(j)} - x_{(i)})
@@ -26,12 +26,11 @@ so one sort takes the place of M² differences. (3) is 1 where reference and rea
 exchangeable: their mean then has the expected squared error :math:`s^2` of the reference's own
 deviation plus :math:`s^2 / M` of the sampled mean [3]_.
 
-A test holds that (1) is :func:`xskillscore.crps_ensemble`. That is not called, because it has
-neither (2) nor the variance, leaves missing realizations out in silence, and without numba, which
-is optional, forms all M² differences: for 10 and 50 realizations of 10 × 256 × 256 points 0.68 s
-and 2.2 GiB, and killed at 13 GiB (with numba 0.12 and 0.5 s), where all of this here takes 0.14
-and 1.5 s and 0.14 and 0.55 GiB. Its ranks take no weights, and ties are broken by the global
-random state, so that two calls differ.
+A test holds that (1) is :func:`xskillscore.crps_ensemble`. That is not called: it has neither (2)
+nor the variance, leaves missing realizations out in silence and, without the optional numba, forms
+all M² differences (50 realizations of 10 × 256 × 256 points: killed at 13 GiB; with numba 0.5 s;
+all of this here 1.5 s and 0.55 GiB). Its ranks take no weights, and break ties by the global random
+state, so that two calls differ.
 
 References
 ----------

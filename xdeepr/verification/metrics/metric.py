@@ -22,11 +22,8 @@ class Pair:
 
     Parameters
     ----------
-    forecast : xarray.DataArray
-        With the dimensions of `reference`, and in front of them `realization` if it is an
-        ensemble.
-    reference : xarray.DataArray
-        Dimensions ([time], y, x), in any names.
+    forecast, reference : xarray.DataArray
+        Dimensions ([time], y, x) in any names; of an ensemble `realization` before them.
     weights : xarray.DataArray
         Weight of each point, at least 0; 0 where a field of any system is missing.
     horizontal : tuple of str
@@ -67,12 +64,7 @@ class Statistic:
 class Mean:
     """A score that is the mean of one statistic, or a root of it.
 
-    Parameters
-    ----------
-    of : str
-        Name of the statistic's value.
-    power : int
-        The score to this power is the mean: 2 for a root-mean-square.
+    The score to the given power is the mean: 2 for a root-mean-square.
     """
 
     of: str
@@ -89,10 +81,8 @@ class Metric:
 
     Parameters
     ----------
-    name : str
+    name, long_name : str
         Of its variable in the result of :func:`xdeepr.verify`.
-    long_name : str
-        Its attribute there.
     label : str
         Heading in tables and charts; short.
     units : {"field", "1"}
