@@ -42,17 +42,7 @@ class Runnable(Protocol):
 
 
 class BlockRun:
-    """A model at work on one block.
-
-    Parameters
-    ----------
-    model : Downscaler
-        Card, network and parts.
-    task : BlockTask
-        The block.
-    options : SamplingOptions
-        How to sample.
-    """
+    """A model at work on one block."""
 
     def __init__(self, model: Runnable, task: BlockTask, options: SamplingOptions) -> None:
         self.model, self.card, self.device = model, model.card, model.device

@@ -19,21 +19,11 @@ PlacedTile = tuple[int, tuple[slice, slice]]
 
 @dataclass(frozen=True)
 class BlockTask:
-    """One block: its arrays and where they lie.
-
-    Parameters
-    ----------
-    inputs : BlockInput
-        The arrays.
-    geometry : Geometry
-        The plan they belong to, on both grids.
-    block : Block
-        Which part of it, in pixels of the plan.
-    """
+    """One block: its arrays and where they lie."""
 
     inputs: BlockInput
     geometry: Geometry
-    block: Block
+    block: Block  # in pixels of the geometry's plan
 
     @property
     def fine(self) -> Block:

@@ -30,19 +30,7 @@ _LOCK = threading.Lock()
 def load_once(folder: str, digest: str, device: str) -> Downscaler:
     """Return a model on a device, loaded once in each process.
 
-    Parameters
-    ----------
-    folder : str
-        Where the checkpoint is.
-    digest : str
-        What :func:`load_card` gave when the work was planned.
-    device : str
-        A torch device.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint has changed since, or this machine does not see it.
+    Refused if it is not there or has another digest than when the work was planned.
     """
     with _LOCK:
         key = (digest, device)
@@ -64,13 +52,7 @@ def load_once(folder: str, digest: str, device: str) -> Downscaler:
 
 
 def store(model: Downscaler) -> tuple[Path, str]:
-    """Keep a model in the user's cache, so that every worker of this machine can load it.
-
-    Returns
-    -------
-    folder : pathlib.Path
-    digest : str
-    """
+    """Keep a model in the cache, for all workers of this machine; return its folder and digest."""
     with tempfile.TemporaryDirectory() as scratch:
         saved = save(model, Path(scratch) / "model")
         digest = load_card(saved)[1]

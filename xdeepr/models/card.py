@@ -70,9 +70,7 @@ class Card:
     Parameters
     ----------
     name : str
-        Name of the model, written into the output's history.
-    kind : {"diffusion", "regression", "autoencoder", "latent"}
-        What the model does.
+        Written into the output's history.
     predictors, predictands, covariates : tuple of Quantity
         Inputs on the LR grid, outputs on the HR grid, static inputs on the HR grid.
     varying : tuple of Quantity
@@ -81,8 +79,6 @@ class Card:
         For each predictand, the predictor that is its coarse version; the residual is added to
         its interpolation, or to the output of the base model if there is one. None: no predictor
         is, and without a base model the field itself is learnt.
-    target : {"residual", "field"}
-        What the network learns.
     channels : tuple of str
         Groups of :data:`CHANNELS` the network is conditioned on.
     time_features : mapping of str to str
@@ -98,7 +94,7 @@ class Card:
         HR cells along y and x by which the HR domain lies higher than its place among the LR cells
         that the network sees; not 0 for models of DeepR, which did not look at coordinates.
     grid_kind : str
-        "latlon", "projected" or "rotated".
+        A kind of :data:`xdeepr.grids.KINDS`.
     resolution : tuple of float
         LR cell size along y and x in the units of the grid's coordinates.
     tile : tuple of int
@@ -117,8 +113,6 @@ class Card:
         Period, domain, number of times, fingerprint of the data, settings and results.
     versions : mapping
         Versions of the packages that made the model.
-    version : int
-        Layout version of this card.
     """
 
     name: str

@@ -16,6 +16,7 @@ from xdeepr.inputs.times import ENCODINGS
 from xdeepr.models.card import CHANNELS, Card, Kind, Target
 from xdeepr.normalization import links
 from xdeepr.sampling.noise_levels import PREDICTIONS
+from xdeepr.sampling.schedules import MOST_TIMESTEPS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind),
@@ -30,26 +31,12 @@ FACTORS = (2, 8)
 MOST_CELLS = 2**14
 """Greatest height or width of anything, in cells."""
 
-MOST_STEPS = 100_000
-"""Greatest number of noise levels or of steps."""
-
 MOST_DEPTH = 6
 """Lists and mappings within each other in a network's configuration or a solver's options."""
 
 
 def check_card(card: Card) -> None:
-    """Refuse a card with a value that no model has.
-
-    Parameters
-    ----------
-    card : Card
-        As it was read, before anything relies on it.
-
-    Raises
-    ------
-    ValueError
-        Names the field and what it may be.
-    """
+    """Refuse a card with a value that no model has: a ValueError names the field and its values."""
     _check_quantities(card)
     _check_geometry(card)
     _check_conditions(card)
@@ -148,14 +135,14 @@ def _check_diffusion(card: Card) -> None:
     _need(known, "diffusion.prediction", diffusion.prediction, " or ".join(PREDICTIONS))
     _need(_is_name(diffusion.sampler), "diffusion.sampler", diffusion.sampler, "a solver's name")
     steps = diffusion.steps
-    _need(_is_whole(steps, 1, MOST_STEPS), "diffusion.steps", steps, "a whole number from 1")
+    _need(_is_whole(steps, 1, MOST_TIMESTEPS), "diffusion.steps", steps, "a whole number from 1")
     for key in ("sampler_options", "schedule"):
         value = getattr(diffusion, key)
         named = isinstance(value, Mapping) and all(map(_is_name, value))
         _need(named and _is_plain(value), f"diffusion.{key}", value, "plain values by name")
     count = diffusion.schedule.get("num_train_timesteps", 1000)
-    few = count is None or _is_whole(count, 2, MOST_STEPS)
-    _need(few, "diffusion.schedule", count, f"timesteps from 2 to {MOST_STEPS:,}")
+    few = count is None or _is_whole(count, 2, MOST_TIMESTEPS)
+    _need(few, "diffusion.schedule", count, f"timesteps from 2 to {MOST_TIMESTEPS:,}")
 
 
 def _check_network(card: Card) -> None:
@@ -228,7 +215,7 @@ def _is_plain(value: Any, depth: int = MOST_DEPTH) -> bool:
             isinstance(key, str) and _is_plain(inner, depth - 1) for key, inner in value.items()
         )
     if isinstance(value, Sequence) and not isinstance(value, str):
-        fits = depth > 0 and len(value) <= MOST_STEPS
+        fits = depth > 0 and len(value) <= MOST_TIMESTEPS
         return fits and all(_is_plain(inner, depth - 1) for inner in value)
     if isinstance(value, str):
         return len(value) <= 10_000

@@ -23,22 +23,9 @@ _UNREADABLE = (
 def read_card(
     text: str, *, source: str = "card", tensors: Mapping[str, np.ndarray] | None = None
 ) -> Card:
-    """Read a card.
+    """Read a card of any version, from JSON text and the arrays of :meth:`Card.tensors`.
 
-    Parameters
-    ----------
-    text : str
-        JSON text.
-    source : str
-        Where it came from, for error messages.
-    tensors : mapping of str to numpy.ndarray, optional
-        The arrays of :meth:`tensors`.
-
-    Raises
-    ------
-    CheckpointError
-        If the text is no JSON, has another version, lacks or adds a key, or has a value that
-        no model has.
+    `source` says in error messages where it came from.
     """
     try:
         data = json.loads(text)

@@ -9,14 +9,12 @@ from math import prod
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from xdeepr.errors import CheckpointError, XdeeprError
 from xdeepr.models.card import Card
 from xdeepr.models.card_json import read_card
 from xdeepr.models.foreign import foreign
 from xdeepr.models.saving import CURVE, NORMALIZATION, WEIGHTS
-from xdeepr.models.stored_arrays import CARD, COVARIATES, load_arrays, sha256
+from xdeepr.models.stored_arrays import CARD, COVARIATES, load_arrays, opened, sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,27 +35,13 @@ MOST_CARD_BYTES = 2**24
 
 
 def load_card(path: str | os.PathLike[str]) -> tuple[Card, str]:
-    """Read a checkpoint's card without its weights.
-
-    Parameters
-    ----------
-    path : path-like
-        Folder of a checkpoint.
-
-    Returns
-    -------
-    card : Card
-    digest : str
-        Identifies card and weights.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder is no checkpoint or its card cannot be read.
-    """
+    """Read a checkpoint's card without its weights; a digest identifies card and weights."""
     folder = Path(path)
     card, hashes = _read_outer(folder)
-    tensors = _load_arrays(folder / NORMALIZATION) if NORMALIZATION in hashes else {}
+    tensors = {}
+    if NORMALIZATION in hashes:
+        with opened(folder / NORMALIZATION) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     parsed = read_card(json.dumps(card), source=str(folder / CARD), tensors=tensors)
     return parsed, parsed.digest(json.dumps(hashes, sort_keys=True).encode())
 
@@ -100,26 +84,10 @@ def _read_json(file: Path) -> Any:
 
 
 def load_folder(folder: Path, *, for_work: bool = False, depth: int = 1) -> Downscaler:
-    """Load a model from its folder.
+    """Load a model from its folder, which lies in `depth` - 1 others.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder of a checkpoint.
-    for_work : bool, default: False
-        Leave out what only the verbs use: the covariates of the training domain, of which tasks
-        are given their part.
-    depth : int, default: 1
-        How many models it lies in.
-
-    Returns
-    -------
-    Downscaler
-
-    Raises
-    ------
-    CheckpointError
-        If a file is damaged, missing or of an unknown version.
+    `for_work` leaves out what only the verbs use: the covariates of the training domain, of which
+    tasks are given their part.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -153,22 +121,16 @@ def load_folder(folder: Path, *, for_work: bool = False, depth: int = 1) -> Down
 
 def _build(card: Card, weights: Path) -> nn.Module:
     """Build the network of a card, no larger than its weights allow."""
-    from safetensors import SafetensorError, safe_open
-
     from xdeepr.networks import build
     from xdeepr.networks.bounded import TooLargeError, bounded, check_sizes
 
     name, config = card.network["name"], dict(card.network["config"])
     try:
         check_sizes(config)
-        with safe_open(weights, framework="np") as opened:
-            shapes = [opened.get_slice(key).get_shape() for key in opened.keys()]  # noqa: SIM118
+        with opened(weights) as file:
+            shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118
         with bounded(tensors=len(shapes), numbers=sum(map(prod, shapes))):
             return build(name, config)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{weights} is missing or damaged ({error}): copy the checkpoint again."
-        ) from None
     except TooLargeError as error:
         raise CheckpointError(
             f"{weights}: the card describes a network that is much larger than its weights"
@@ -180,19 +142,6 @@ def _build(card: Card, weights: Path) -> nn.Module:
         raise CheckpointError(
             f"{weights.parent / CARD}: network {name!r} cannot be built from its configuration"
             f" ({type(error).__name__}: {error}): copy the checkpoint again."
-        ) from None
-
-
-def _load_arrays(file: Path) -> dict[str, np.ndarray]:
-    """Read a file of arrays."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:  # odd dtypes too
-        raise CheckpointError(
-            f"{file} is missing or damaged ({error}): copy the checkpoint again."
         ) from None
 
 

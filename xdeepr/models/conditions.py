@@ -25,31 +25,13 @@ from xdeepr.tiling.plan import Block, Span
 
 @dataclass(frozen=True)
 class WindowConditions:
-    """The conditions of a block's whole window, from which those of its tiles are cut.
+    """The conditions of a block's whole window, from which those of its tiles are cut."""
 
-    Parameters
-    ----------
-    channels : torch.Tensor
-        Shape (time, C, H, W).
-    labels : torch.Tensor, optional
-        Shape (time, L).
-    lr : torch.Tensor, optional
-        Normalized predictors on the block's LR cells, shape (time, P, y, x).
-    predictors : int
-        Leading channels that LR networks do not need besides.
-    block : Block
-        The block, in HR pixels.
-    geometry : Geometry
-        Where it lies.
-    on_lr : bool
-        Whether the network works on the LR grid.
-    """
-
-    channels: torch.Tensor
-    labels: torch.Tensor | None
-    lr: torch.Tensor | None
-    predictors: int
-    block: Block
+    channels: torch.Tensor  # (time, C, H, W)
+    labels: torch.Tensor | None  # (time, L)
+    lr: torch.Tensor | None  # normalized predictors on the block's LR cells, (time, P, y, x)
+    predictors: int  # leading channels that networks on the LR grid do not need besides
+    block: Block  # in HR pixels
     geometry: Geometry
     on_lr: bool
 
@@ -60,13 +42,7 @@ class WindowConditions:
         return replace(self, **{k: v.to(device) for k, v in given.items()})
 
     def cut(self, places: Sequence[tuple[int, Window]]) -> Conditions:
-        """Return the conditions of some tiles.
-
-        Parameters
-        ----------
-        places : sequence of (int, (slice, slice))
-            Index along time, and the tile in pixels of the window.
-        """
+        """Return the conditions of tiles: index along time, and (y, x) in pixels of the window."""
         channels = torch.stack([self.channels[t][:, y, x] for t, (y, x) in places])
         labels = None
         if self.labels is not None:
@@ -107,21 +83,8 @@ def window_conditions(
 ) -> WindowConditions:
     """Return the conditions of a block's window.
 
-    Parameters
-    ----------
-    card : Card
-        What the model is conditioned on.
-    network : torch.nn.Module
-        The network, for what it wants to be given.
-    task : BlockTask
-        The block's arrays and where they lie.
-    keep : torch.Tensor, optional
-        1 or 0 for each time: whether the network is given the covariates. Default: what the
-        task's inputs say.
-
-    Returns
-    -------
-    WindowConditions
+    `keep` is 1 or 0 for each time: whether the network is given the covariates. Default: as the
+    task's inputs say.
     """
     inputs, geometry, block, fine = task.inputs, task.geometry, task.block, task.fine
     lr = torch.from_numpy(inputs.lr)

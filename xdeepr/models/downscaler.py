@@ -128,21 +128,9 @@ class Downscaler:
     def denoise(
         self, x: torch.Tensor, sigma: float | torch.Tensor, conditions: Conditions
     ) -> torch.Tensor:
-        """Return the expected clean target, D(x; sigma).
+        """Return D(x; sigma), the expected clean target of a noisy one, (N, V, H, W), normalized.
 
-        Parameters
-        ----------
-        x : torch.Tensor
-            Noisy normalized target, shape (N, V, H, W).
-        sigma : float or torch.Tensor
-            Noise level, one number or shape (N,).
-        conditions : Conditions
-            Of the batch, normalized.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape (N, V, H, W).
+        The noise level is one number, or has shape (N,).
         """
         return denoise(
             lambda noisy, label: evaluate(self.network, conditions, noisy, label),
@@ -152,20 +140,9 @@ class Downscaler:
         )
 
     def downscale_block(self, task: BlockTask, options: SamplingOptions) -> np.ndarray:
-        """Compute one block of the output.
+        """Compute the core of one block, float32, in the card's units.
 
-        Parameters
-        ----------
-        task : BlockTask
-            Its arrays and where they lie.
-        options : SamplingOptions
-            How to sample.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (realization, time, predictand, height, width) of the block's core,
-            in the card's units.
+        Its shape is (realization, time, predictand, height, width).
         """
         with quietly(options.guidance):
             return BlockRun(self, task, options).field().numpy()
@@ -183,13 +160,7 @@ def _features(card: Card) -> str:
 
 
 class Interpolator:
-    """An interpolation baseline with the same interface as a trained model's block method.
-
-    Parameters
-    ----------
-    method : {"nearest", "bilinear", "bicubic"}
-        How to interpolate.
-    """
+    """An interpolation baseline with the same interface as a trained model's block method."""
 
     def __init__(self, method: Method) -> None:
         self.method: Method = method

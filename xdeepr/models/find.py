@@ -56,13 +56,7 @@ def load(model: str | os.PathLike[str]) -> Downscaler:
 
 
 def locate(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a checkpoint given by path or short name.
-
-    Raises
-    ------
-    OptionError
-        If there is none; names the nearest known names.
-    """
+    """Return the folder of a checkpoint given by path, short name or id on the Hub."""
     path = Path(model)
     if path.is_dir():
         return path
@@ -98,8 +92,15 @@ def from_hub(
     ----------
     repo_id : str
         ``"owner/name"``.
-    revision, token, cache_dir, local_files_only
-        As in :func:`fetch`.
+    revision : str, optional
+        Branch, tag or commit. Default: the main branch.
+    token : str or bool, optional
+        Access token for private and gated models. Default: the one of ``hf auth login`` or
+        ``$HF_TOKEN``; False sends none.
+    cache_dir : path-like, optional
+        Where fetched models are kept. Default: ``$HF_HOME/hub``.
+    local_files_only : bool, default: False
+        Look only into the cache.
     **facts : Any
         What a checkpoint of DeepR does not say: keywords of :func:`xdeepr.from_deepr`.
 
@@ -109,8 +110,13 @@ def from_hub(
 
     Raises
     ------
-    OptionError, DataUnavailableError, CheckpointError
-        As in :func:`fetch`, :func:`xdeepr.load` and :func:`xdeepr.from_deepr`.
+    OptionError
+        If the id has another form.
+    DataUnavailableError
+        If the model is not there, may not be read, or the Hub cannot be reached.
+    CheckpointError
+        If the repository holds no model, or files whose names or sizes are not to be trusted.
+        Also as :func:`xdeepr.load` and :func:`xdeepr.from_deepr`.
 
     Examples
     --------
@@ -135,26 +141,10 @@ def from_hub(
 
 
 def checkpoint_folder(repo_id: str, **options: Any) -> Path:
-    """Return a folder in xdeepr's own layout for a model on the Hub.
+    """Return a folder in xdeepr's own layout for a model on the Hub; options as :func:`fetch`.
 
     A model of xdeepr is used where the Hub's cache has it. One of DeepR's is converted once for
     each revision and kept in xdeepr's cache.
-
-    Parameters
-    ----------
-    repo_id : str
-        ``"owner/name"``.
-    **options : Any
-        Keywords of :func:`fetch`.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    OptionError, DataUnavailableError, CheckpointError
-        As in :func:`from_hub`.
     """
     folder = fetch(repo_id, **options)
     if (folder / CARD).is_file():

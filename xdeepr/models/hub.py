@@ -14,7 +14,9 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from xdeepr._version import __version__
 from xdeepr.errors import CheckpointError, DataUnavailableError, OptionError
@@ -55,13 +57,7 @@ _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def is_repo_id(name: str | os.PathLike[str]) -> bool:
-    """Whether a name has the form ``owner/name`` of a repository on the Hub.
-
-    Parameters
-    ----------
-    name : str or path-like
-        Any name of a model. Paths are not repositories, whatever their form.
-    """
+    """Whether a name has the form ``owner/name`` of a repository on the Hub; a path is none."""
     return isinstance(name, str) and bool(_REPO_ID.fullmatch(name)) and ".." not in name
 
 
@@ -73,42 +69,11 @@ def fetch(
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """Return the local folder of a model on the Hub, fetching it the first time.
+    """Return the cached folder of a model on the Hub, fetching it the first time.
 
-    Parameters
-    ----------
-    repo_id : str
-        ``"owner/name"``.
-    revision : str, optional
-        Branch, tag or commit. Default: the main branch.
-    token : str or bool, optional
-        Access token for private and gated models. Default: the one of ``hf auth login`` or
-        ``$HF_TOKEN``; False sends none.
-    cache_dir : path-like, optional
-        Where fetched models are kept. Default: ``$HF_HOME/hub``.
-    local_files_only : bool, default: False
-        Look only into the cache.
-
-    Returns
-    -------
-    pathlib.Path
-        Folder in the cache. Do not write into it.
-
-    Raises
-    ------
-    OptionError
-        If the id has another form.
-    DataUnavailableError
-        If the model is not there, may not be read, or the Hub cannot be reached.
-    CheckpointError
-        If the repository holds no model, or files whose names or sizes are not to be trusted.
-
-    Examples
-    --------
-    >>> from xdeepr.models.hub import fetch
-    >>> fetch("predictia/convswin2sr_mediterranean")  # doctest: +SKIP
+    The keywords are those of :func:`xdeepr.from_hub`. Do not write into the folder.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
 
     _check_repo_id(repo_id)
     if local_files_only or offline():
@@ -123,14 +88,12 @@ def fetch(
     files = [(file.rfilename, file.size or 0) for file in info.siblings or ()]
     _check_files(repo_id, files)
     try:
-        folder = snapshot_download(
+        return _snapshot(
             repo_id,
-            revision=revision,
-            cache_dir=_text(cache_dir),
+            revision,
+            cache_dir,
             token=token,
             endpoint=endpoint(),
-            allow_patterns=list(PATTERNS),
-            ignore_patterns=list(IGNORED),
             library_name="xdeepr",
             library_version=__version__,
         )
@@ -139,7 +102,6 @@ def fetch(
             f"{repo_id}: fetching it from {endpoint()} stopped ({reason(error)}). Try again:"
             f" what came whole is kept. {by_hand(repo_id, cache_dir)}"
         ) from None
-    return Path(folder)
 
 
 def push_to_hub(
@@ -233,8 +195,7 @@ def _check_repo_id(repo_id: str) -> None:
 
 def _check_files(repo_id: str, files: Iterable[tuple[str, int]]) -> None:
     """Refuse a repository whose files would leave the folder, or fill the disk."""
-    wanted = 0
-    total = 0
+    wanted = []
     for name, size in files:
         path = PurePosixPath(name)
         odd = path.is_absolute() or ".." in path.parts or re.search(r"[\\:\x00-\x1f]", name)
@@ -245,24 +206,21 @@ def _check_files(repo_id: str, files: Iterable[tuple[str, int]]) -> None:
                 " repository, or this mirror of the Hub."
             )
         if _is_wanted(name):
-            wanted += 1
-            total += size
+            wanted.append(size)
     if not wanted:
         raise CheckpointError(
             f"{repo_id}: none of its files is of a kind that xdeepr reads ({', '.join(PATTERNS)}):"
             " it is no model of xdeepr or DeepR."
         )
-    if total > MOST_BYTES:
+    if sum(wanted) > MOST_BYTES:
         raise CheckpointError(
-            f"{repo_id}: its files have {total / 2**30:,.1f} GiB, more than the"
+            f"{repo_id}: its files have {sum(wanted) / 2**30:,.1f} GiB, more than the"
             f" {MOST_BYTES / 2**30:.0f} GiB that a downscaling model can need, so nothing was"
             " fetched. If they are what you want, fetch them by other means and load the folder."
         )
 
 
 def _is_wanted(name: str) -> bool:
-    from fnmatch import fnmatch
-
     return any(fnmatch(name, p) for p in PATTERNS) and not any(fnmatch(name, p) for p in IGNORED)
 
 
@@ -270,17 +228,8 @@ def _from_cache(
     repo_id: str, revision: str | None, cache_dir: str | os.PathLike[str] | None, why: str
 ) -> Path:
     """Return the folder of a model that was fetched before."""
-    from huggingface_hub import snapshot_download
-
     try:
-        folder = snapshot_download(
-            repo_id,
-            revision=revision,
-            cache_dir=_text(cache_dir),
-            local_files_only=True,
-            allow_patterns=list(PATTERNS),
-            ignore_patterns=list(IGNORED),
-        )
+        return _snapshot(repo_id, revision, cache_dir, local_files_only=True)
     except (OSError, ValueError):
         at = f" at revision {revision!r}" if revision else ""
         hint = f" Today it is named {RENAMED[repo_id]!r}." if repo_id in RENAMED else ""
@@ -288,9 +237,20 @@ def _from_cache(
             f"{repo_id}{at} is no folder, is not in the cache or not whole there, and the Hub at"
             f" {endpoint()} was not reached ({why}).{hint} {by_hand(repo_id, cache_dir)}"
         ) from None
+
+
+def _snapshot(
+    repo_id: str, revision: str | None, cache_dir: str | os.PathLike[str] | None, **how: Any
+) -> Path:
+    """Return the folder that huggingface_hub makes of the files of a model that are read."""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        repo_id,
+        revision=revision,
+        cache_dir=None if cache_dir is None else os.fspath(cache_dir),
+        allow_patterns=list(PATTERNS),
+        ignore_patterns=list(IGNORED),
+        **how,
+    )
     return Path(folder)
-
-
-def _text(folder: str | os.PathLike[str] | None) -> str | None:
-    """Return a path in the form that huggingface_hub takes."""
-    return None if folder is None else os.fspath(folder)

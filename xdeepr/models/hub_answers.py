@@ -6,20 +6,15 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from xdeepr.errors import DataUnavailableError
 
-RENAMED: Mapping[str, str] = MappingProxyType(
-    {
-        "predictia/europe_reanalysis_downscaler_swin2sr": (
-            "predictia/europe_reanalysis_downscaler_convswin2sr"
-        ),
-        "predictia/europe_reanalysis_downscaler_diffuser": (
-            "predictia/sr_ddpm_mediterranean_reanalysis"
-        ),
-    }
-)
+RENAMED: Mapping[str, str] = {
+    "predictia/europe_reanalysis_downscaler_swin2sr": (
+        "predictia/europe_reanalysis_downscaler_convswin2sr"
+    ),
+    "predictia/europe_reanalysis_downscaler_diffuser": "predictia/sr_ddpm_mediterranean_reanalysis",
+}
 """Repositories that DeepR's README names -> those that hold these models today."""
 
 _TRUE = {"1", "ON", "YES", "TRUE"}

@@ -17,22 +17,7 @@ _KINDS = {
 
 
 def model_page(card: Card, repo_id: str, *, license: str = "unknown") -> str:
-    """Return the text of a model's ``README.md``.
-
-    Parameters
-    ----------
-    card : Card
-        What the model is.
-    repo_id : str
-        Where it will be.
-    license : str
-        Licence of the weights, as the Hub writes it.
-
-    Returns
-    -------
-    str
-        Markdown that begins with YAML for the Hub.
-    """
+    """Return the text of a model's ``README.md``: Markdown that begins with YAML for the Hub."""
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(

@@ -56,24 +56,6 @@ def save(model: Model, path: str | os.PathLike[str], *, overwrite: bool = False)
 
     The folder appears whole or not at all: it is written under a temporary name beside its
     place and renamed.
-
-    Parameters
-    ----------
-    model : Downscaler
-        What to save.
-    path : path-like
-        The folder to make.
-    overwrite : bool, default: False
-        Replace a checkpoint that is there. Other folders are never replaced.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    CheckpointError
-        If something is there already.
     """
     path = Path(path)
     if path.exists() and not (overwrite and (path / CARD).is_file()):

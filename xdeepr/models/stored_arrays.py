@@ -32,40 +32,13 @@ _NUMBERS = {"BOOL", "F16", "F32", "F64", *(f"{sign}{n}" for sign in "IU" for n i
 
 
 def load_coordinates(folder: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the HR coordinate values (y, x) of the training data, ascending.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a checkpoint.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing or damaged.
-    """
+    """Return the HR coordinate values y and x of the training data, ascending."""
     arrays = load_arrays(folder, ("y", "x"))
     return arrays["y"], arrays["x"]
 
 
 def load_untrained(folder: str | os.PathLike[str]) -> np.ndarray:
-    """Return the HR cells whose labels were missing at all times of the training.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a checkpoint.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape (y, x), ascending.
-
-    Raises
-    ------
-    CheckpointError
-        If they are not there, or the file is missing or damaged.
-    """
+    """Return the HR cells whose labels were missing at all times of the training, bool (y, x)."""
     arrays = load_arrays(folder, ("untrained",))
     if "untrained" not in arrays:
         raise CheckpointError(
@@ -80,26 +53,7 @@ def load_covariates(
 ) -> xr.Dataset:
     """Return the static covariates of the training domain; their values are read lazily.
 
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a checkpoint.
-    card : Card
-        Its card.
-    grid : Grid
-        Gives the names and attributes of the coordinates.
-    digest : str
-        Identifies the checkpoint; the same gives the lazy arrays the same names.
-
-    Returns
-    -------
-    xarray.Dataset
-        Backed by dask.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing or damaged.
+    The same `digest` of a checkpoint gives the lazy arrays the same names.
     """
     y, x = load_coordinates(folder)
     card_now = sha256(Path(folder) / CARD)
@@ -120,23 +74,11 @@ def load_covariates(
 
 @dataclass(frozen=True)
 class _Stored:
-    """One covariate in a file: looks like an array, and reads what is asked for.
-
-    Parameters
-    ----------
-    folder : str
-        Folder of a checkpoint.
-    card : str
-        Tells its card from that of another checkpoint.
-    number : int
-        Which covariate.
-    shape : (int, int)
-        Rows and columns.
-    """
+    """One covariate in a file: looks like an array, and reads what is asked for."""
 
     folder: str
-    card: str
-    number: int
+    card: str  # SHA-256 of its card, which tells it from another checkpoint in its place
+    number: int  # which covariate
     shape: tuple[int, int]
     dtype = np.dtype("float32")
     ndim = 2
@@ -146,7 +88,7 @@ class _Stored:
             raise CheckpointError(
                 f"{self.folder} has changed since downscale() was called: call it again."
             )
-        with _opened(Path(self.folder) / COVARIATES) as file:
+        with opened(Path(self.folder) / COVARIATES) as file:
             which = slice(self.number, self.number + 1)
             return np.asarray(file.get_slice("values")[(which, *part)][0], dtype=self.dtype)
 
@@ -160,32 +102,15 @@ def sha256(file: Path) -> str:
 def load_arrays(
     folder: str | os.PathLike[str], wanted: Sequence[str] | None = None, card: Card | None = None
 ) -> dict[str, np.ndarray]:
-    """Read some of the arrays of a checkpoint; shapes and types of all of them are checked.
+    """Read ``values`` (covariate, y, x), ``y``, ``x`` and perhaps ``untrained`` (y, x), or some.
 
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a checkpoint.
-    wanted : sequence of str, optional
-        Names of arrays; what is not there is left out. Default: all.
-    card : Card, optional
-        Says how many covariates there must be.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        ``values`` (covariate, y, x), ``y``, ``x`` and perhaps ``untrained`` (y, x).
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing or damaged, or its arrays do not fit each other or the card.
+    Shapes and types of all of them are checked, also against the card.
     """
     file = Path(folder) / COVARIATES
-    with _opened(file) as opened:
-        _check(file, opened, card)
-        names = [n for n in opened.keys() if wanted is None or n in wanted]  # noqa: SIM118
-        arrays = {name: opened.get_tensor(name) for name in names}
+    with opened(file) as stored:
+        _check(file, stored, card)
+        names = [n for n in stored.keys() if wanted is None or n in wanted]  # noqa: SIM118
+        arrays = {name: stored.get_tensor(name) for name in names}
     for name in ("y", "x"):
         if not np.isfinite(arrays.get(name, 0)).all():
             raise CheckpointError(
@@ -194,9 +119,9 @@ def load_arrays(
     return arrays
 
 
-def _check(file: Path, opened: Any, card: Card | None) -> None:
+def _check(file: Path, arrays: Any, card: Card | None) -> None:
     """Refuse arrays of shapes or types that cannot be."""
-    heads = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+    heads = {name: arrays.get_slice(name) for name in arrays.keys()}  # noqa: SIM118
     shapes = {name: tuple(head.get_shape()) for name, head in heads.items()}
     y, x, values = (shapes.get(name, ()) for name in ("y", "x", "values"))
     # the axes' values; on a curvilinear grid latitude and longitude
@@ -219,13 +144,13 @@ def _shape_of(y: np.ndarray, x: np.ndarray) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def opened(file: Path) -> Iterator[Any]:
     """Open a file of arrays; whatever goes wrong inside is the file's fault."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file, framework="np") as opened:
-            yield opened
+        with safe_open(file, framework="np") as arrays:
+            yield arrays
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -22,7 +22,8 @@ from xdeepr.sampling.noise_levels import NoiseLevels
 from xdeepr.sampling.schedules import DiscreteSchedule
 
 NetworkCall = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""``call(inputs, noise_label)``: scaled noisy field (N, V, H, W), label (N,) -> output."""
+"""``call(inputs, noise_label)``: scaled noisy field (N, V, H, W) -> output of that shape. The label
+(N,) is ln(sigma) / 4 for ``edm`` and else the timestep, which may lie between two."""
 
 Level = TypeVar("Level", float, torch.Tensor)
 
@@ -30,30 +31,9 @@ Level = TypeVar("Level", float, torch.Tensor)
 def denoise(
     call: NetworkCall, x: torch.Tensor, sigma: float | torch.Tensor, levels: NoiseLevels
 ) -> torch.Tensor:
-    """Return D(x; sigma), the expected clean field.
+    """Return D(x; sigma), the expected clean field of x = clean + sigma · noise, (N, V, H, W).
 
-    Parameters
-    ----------
-    call : callable
-        The network with its conditions: ``call(inputs, noise_label)``, where `inputs` is the
-        scaled noisy field and `noise_label` (N,) is log(sigma) / 4 for ``edm`` and else the
-        timestep, which may lie between two.
-    x : torch.Tensor
-        clean + sigma · noise, shape (N, V, H, W).
-    sigma : float or torch.Tensor
-        Noise level, one for all or one for each entry, shape (N,).
-    levels : NoiseLevels
-        What the network was trained to predict, and from what.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape and dtype of `x`.
-
-    Raises
-    ------
-    OptionError
-        For an unknown prediction, and for ``epsilon`` on a schedule that ends in pure noise.
+    The noise level is one for all entries, or has shape (N,).
 
     Notes
     -----
@@ -104,23 +84,6 @@ def _labels(
 def loss_weight(sigma: Level, levels: NoiseLevels) -> Level:
     """Return the weight of (D - clean)² that makes it the plain squared error of the output.
 
-    Parameters
-    ----------
-    sigma : float or torch.Tensor
-        Noise level.
-    levels : NoiseLevels
-        What the network predicts.
-
-    Returns
-    -------
-    float or torch.Tensor
-        As `sigma`.
-
-    Raises
-    ------
-    OptionError
-        For an unknown prediction.
-
     Notes
     -----
     D depends on the output F by c_out F alone (see :func:`denoise`), so that
@@ -139,33 +102,14 @@ def loss_weight(sigma: Level, levels: NoiseLevels) -> Level:
 
 
 def draw_sigma(generator: np.random.Generator, count: int, levels: NoiseLevels) -> torch.Tensor:
-    """Draw the noise levels of a training batch.
+    """Draw the noise levels of a training batch, float32 of shape (count,).
 
-    They are stratified: each batch covers the distribution evenly, which calms the gradient.
-
-    Parameters
-    ----------
-    generator : numpy.random.Generator
-        Source of randomness.
-    count : int
-        Entries of the batch.
-    levels : NoiseLevels
-        Log-normal levels for ``edm``, equally probable timesteps of the schedule else.
-
-    Returns
-    -------
-    torch.Tensor
-        float32, shape (count,).
-
-    Raises
-    ------
-    OptionError
-        As :func:`denoise`.
+    Log-normal levels for ``edm``, else equally probable timesteps. They are stratified: each batch
+    covers the distribution evenly, which calms the gradient.
     """
-    discrete = levels.discrete
     uniform = (np.arange(count) + generator.random(count)) / count
     shuffled = generator.permutation(uniform)
-    if not discrete:
+    if not levels.discrete:
         quantiles = torch.special.ndtri(torch.from_numpy(shuffled))
         return torch.exp(levels.log_mean + levels.log_std * quantiles).float()
     schedule = levels.timesteps()

@@ -17,13 +17,7 @@ _ELSEWHERE = {"ScoreSdeVpScheduler": "diffusers.schedulers.deprecated.scheduling
 
 
 def scheduler_class(name: str) -> Any:
-    """Return a scheduler class of the installed diffusers.
-
-    Raises
-    ------
-    OptionError
-        If it is not there, or lacks a package.
-    """
+    """Return a scheduler class, or say what to install if diffusers lacks it or a package."""
     # not `import diffusers`: the package replaces itself in sys.modules while it is imported, and
     # a thread that waits for another's import statement is given the object that was replaced
     diffusers = import_module("diffusers")

@@ -39,17 +39,8 @@ diffusers itself has a ratio of 4096; but that is not beyond every schedule's la
 class SchedulerSolver:
     """One scheduler of diffusers as a :data:`~xdeepr.sampling.solvers.Solve`, for one call.
 
-    Parameters
-    ----------
-    sampler : Sampler
-        Its name, steps and options.
-    trained : NoiseLevels
-        Noise levels of the model.
-
-    Attributes
-    ----------
-    noise_levels : list of float
-        Those at which the scheduler's steps begin, and 0; second-order ones may evaluate between.
+    Its `noise_levels` are those at which the steps begin, and 0; second-order schedulers may
+    evaluate between them.
     """
 
     def __init__(self, sampler: Sampler, trained: NoiseLevels) -> None:
@@ -107,19 +98,7 @@ def _ratio(alpha: float, sigma: float) -> tuple[float, float]:
 def make_scheduler(sampler: Sampler, trained: NoiseLevels) -> Any:
     """Return a fresh diffusers scheduler with its timesteps set.
 
-    Parameters
-    ----------
-    sampler : Sampler
-        What to make.
-    trained : NoiseLevels
-        Noise levels for the schedulers with continuous levels, and the training's schedule for
-        those with discrete levels.
-
-    Raises
-    ------
-    OptionError
-        If the installed diffusers lacks the scheduler, or the scheduler does not know one of the
-        options or refuses its value.
+    Its levels are between the ends of `trained` if they are continuous, else on its schedule.
     """
     cls, solver = scheduler_class(sampler.name), _entry(sampler)
     keywords = set(inspect.signature(cls.__init__).parameters) - {"self", *solver.hidden}
@@ -273,15 +252,7 @@ def _as_prediction(
 
 
 class _Step:
-    """One step of a scheduler, whatever its class wants to be given.
-
-    Parameters
-    ----------
-    scheduler : object
-        The diffusers scheduler.
-    sampler : Sampler
-        With the options that go to the scheduler's ``step``.
-    """
+    """One step of a scheduler, whatever its class wants to be given."""
 
     def __init__(self, scheduler: Any, sampler: Sampler) -> None:
         self.scheduler = scheduler

@@ -20,10 +20,6 @@ class Scheduler(SolverFacts):
 
     Parameters
     ----------
-    short : str
-        Short name.
-    form : Form
-        How its state depends on the noise level.
     defaults : mapping
         Constructor keywords that suit physical fields.
     predictions : tuple of str

@@ -63,12 +63,8 @@ class Tile:
     def whole_cells(self) -> tuple[tuple[Span, Span], tuple[slice, slice]]:
         """Return the LR cells that lie in the tile as a whole.
 
-        Returns
-        -------
-        cells : (Span, Span)
-            Along y and x, counted from the first of the LR domain.
-        pixels : (slice, slice)
-            Where they are in the tile, in HR pixels.
+        First along y and x, counted from the first of the LR domain; then where they are in the
+        tile, in HR pixels.
         """
         cells, pixels = [], []
         for span, margin in zip((self.y, self.x), self.margin, strict=True):
@@ -122,25 +118,9 @@ def guided(
     terms: Sequence[Guidance],
     tiles: Sequence[Tile],
 ) -> torch.Tensor:
-    """Return the denoised estimate with the corrections of all terms.
+    """Return the denoised estimate of noisy tiles (N, V, h, w) with the corrections of all terms.
 
-    Parameters
-    ----------
-    denoiser : callable
-        Maps `x` to the denoised estimate.
-    x : torch.Tensor
-        Noisy tiles, shape (N, V, h, w).
-    sigma : float
-        Their noise level.
-    terms : sequence of Guidance
-        Act in this order.
-    tiles : sequence of Tile
-        One for each entry of `x`.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape of `x`, without a gradient.
+    There is one of `tiles` for each entry of `x`; the result carries no gradient.
     """
     import torch
 
@@ -270,21 +250,10 @@ class CellMeans:
 def conjugate_gradient(
     product: Callable[[torch.Tensor], torch.Tensor], right: torch.Tensor, iterations: int
 ) -> torch.Tensor:
-    """Solve a symmetric positive definite system for each entry of a batch.
+    """Solve a symmetric positive definite system for each entry of a batch (N, ...).
 
-    Parameters
-    ----------
-    product : callable
-        The matrix times vectors of the shape of `right`, entry by entry.
-    right : torch.Tensor
-        Right-hand sides, shape (N, ...).
-    iterations : int
-        Steps; an entry that is solved stays as it is.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape of `right`.
+    `product` multiplies the matrix with vectors of the shape of `right`, entry by entry. An entry
+    that is solved stays as it is.
 
     References
     ----------

@@ -60,10 +60,7 @@ class KeyedRandn(TorchFunctionMode):
 class KeyedBrownian:
     """Increments of one Brownian path over noise levels, in place of diffusers' Brownian tree.
 
-    Parameters
-    ----------
-    keyed : KeyedRandn
-        Gives one noise for each level that is new to the path.
+    One noise is drawn for each level that is new to the path.
     """
 
     def __init__(self, keyed: KeyedRandn) -> None:

@@ -25,10 +25,6 @@ class NoiseKey:
 
     Parameters
     ----------
-    seed : int
-        The user's seed.
-    realization : int
-        Index of the ensemble member.
     time : int
         Absolute time as an integer (see :func:`xdeepr.inputs.times.time_keys`).
     variable : int
@@ -54,23 +50,10 @@ class NoiseKey:
 def white_noise(
     key: NoiseKey, origin: tuple[int, int], shape: tuple[int, int], *, period: int | None = None
 ) -> np.ndarray:
-    """Return standard normal noise on a window of absolute pixels.
+    """Return standard normal noise on a window of absolute pixels, float32 of this shape.
 
-    Parameters
-    ----------
-    key : NoiseKey
-        What the field belongs to.
-    origin : tuple of int
-        Absolute (y, x) index of the window's first pixel; may be negative.
-    shape : tuple of int
-        Height and width of the window in pixels.
-    period : int, optional
-        Number of pixels around the globe; columns are then counted modulo this number.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape ``shape``.
+    The origin (y, x) may be negative. On a globe of `period` pixels around, columns count modulo
+    that number.
 
     Examples
     --------

@@ -58,24 +58,11 @@ class NoiseLevels:
 
     @property
     def discrete(self) -> bool:
-        """Whether the network knows timesteps, not levels.
-
-        Raises
-        ------
-        OptionError
-            For an unknown prediction, with the nearest one.
-        """
+        """Whether the network knows timesteps, not levels."""
         return one_of("prediction", self.prediction, PREDICTIONS) != "edm"
 
     def timesteps(self) -> DiscreteSchedule:
-        """Return the schedule of a discrete network, checked to suit the prediction.
-
-        Raises
-        ------
-        OptionError
-            As :class:`~xdeepr.sampling.schedules.DiscreteSchedule`, and for ``epsilon`` on a
-            schedule that ends in pure noise.
-        """
+        """Return the schedule of a discrete network, checked to suit the prediction."""
         steps = as_schedule(self.schedule)
         if self.prediction == "epsilon" and steps.zero_snr:
             raise OptionError(
@@ -106,10 +93,6 @@ class NoiseLevels:
             For "karras": how dense.
         sigma_min, sigma_max : float, optional
             For "karras". Default: the model's.
-
-        Returns
-        -------
-        list of float
 
         Raises
         ------

@@ -27,45 +27,17 @@ def sample(
     sampler: Sampler,
     trained: NoiseLevels | None = None,
 ) -> torch.Tensor:
-    """Draw samples by integrating from pure noise to a clean field.
+    """Draw samples, of the shape of ``noise(0)``, by integrating from pure noise to a clean field.
 
-    Parameters
-    ----------
-    denoiser : callable
-        ``D(x, sigma)`` with x = clean + sigma · noise; called ``sampler.evaluations`` times.
-    noise : callable
-        ``noise(stream)`` gives standard normal noise; which streams are asked for depends on the
-        sampler alone.
-    sampler : Sampler
-        Solver, steps and options.
-    trained : NoiseLevels, optional
-        Noise levels the denoiser was trained for.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape and dtype of ``noise(0)``.
+    The denoiser is called ``sampler.evaluations`` times. Which streams of noise are asked for
+    depends on the sampler alone.
     """
     noise_levels, solve = prepare(sampler, trained or NoiseLevels())
     return solve(denoiser, noise(0), noise_levels, noise)
 
 
 def prepare(sampler: Sampler, trained: NoiseLevels) -> tuple[Sequence[float], Solve]:
-    """Return the noise levels that a sampler visits, and its solver for one call.
-
-    Parameters
-    ----------
-    sampler : Sampler
-        Solver, steps and options.
-    trained : NoiseLevels
-        Noise levels of the model.
-
-    Raises
-    ------
-    OptionError
-        If an option is unknown or has a value that the solver or diffusers refuses, or the
-        installed diffusers lacks the scheduler.
-    """
+    """Return the noise levels that a sampler visits, and its solver for one call."""
     if isinstance(sampler.solver, Solver):
         spaced = {k: v for k, v in sampler.options.items() if k in LEVEL_OPTIONS}
         own = {k: v for k, v in sampler.options.items() if k not in LEVEL_OPTIONS}

@@ -97,10 +97,6 @@ class SamplingOptions:
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    sampler : Sampler
-        Schedule and solver.
     batch_size : int
         Tiles in one network call.
     guidance : tuple of Guidance
@@ -113,13 +109,7 @@ class SamplingOptions:
     guidance: tuple[Guidance, ...] = ()
 
     def check_blocks(self, count: int) -> None:
-        """Refuse a sampler that looks at the whole field where there is more than one block.
-
-        Raises
-        ------
-        OptionError
-            If so.
-        """
+        """Refuse a sampler that looks at the whole field where there is more than one block."""
         if count > 1 and self.sampler.options.get("thresholding"):
             raise OptionError(
                 f"sampler {self.sampler.name}: thresholding=True scales a field by a quantile of"
@@ -137,21 +127,8 @@ class SamplingOptions:
 def as_sampler(sampler: Sampler | str | Mapping[str, Any] | None, steps: int | None) -> Sampler:
     """Make a :class:`Sampler` of what the user gave.
 
-    Parameters
-    ----------
-    sampler : Sampler, str, mapping or None
-        A mapping has the key ``name``; other keys are options of the scheduler.
-    steps : int, optional
-        Takes precedence over the sampler's own number.
-
-    Returns
-    -------
-    Sampler
-
-    Raises
-    ------
-    OptionError
-        For an unknown name or a mapping without a name.
+    A mapping has the key ``name``; its others are options. `steps` takes precedence over the
+    sampler's own number.
     """
     if isinstance(sampler, Sampler):
         return Sampler(sampler.name, sampler.steps if steps is None else steps, sampler.options)

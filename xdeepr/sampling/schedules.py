@@ -16,7 +16,7 @@ ZERO_SNR = 2.0**-24
 """What stands for a cumulative product of zero, as in diffusers: noise-to-signal ratio 4096."""
 
 MOST_TIMESTEPS = 100_000
-"""A hundred times as many as models are trained with."""
+"""Of a schedule, or steps of a solver: a hundred times as many as models are trained with."""
 
 KEYWORDS = (
     "num_train_timesteps",
@@ -37,8 +37,6 @@ class DiscreteSchedule:
 
     Parameters
     ----------
-    num_train_timesteps : int, default: 1000
-        Number of timesteps.
     beta_start, beta_end : float
         First and last beta.
     beta_schedule : {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace"}
@@ -121,52 +119,21 @@ class DiscreteSchedule:
         return float(self.sigmas[-1])
 
     def timestep(self, sigma: float | np.ndarray) -> np.ndarray:
-        """Return the timestep of a noise level.
+        """Return the timestep of a noise-to-signal ratio, float64 of the same shape.
 
-        Parameters
-        ----------
-        sigma : float or numpy.ndarray
-            Noise-to-signal ratio.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64 of the same shape, linear in log(sigma) between the timesteps and clipped to
-            the first and the last.
+        Linear in log(sigma) between the timesteps, and clipped to the first and the last.
         """
         level = np.log(np.clip(sigma, self.sigma_min, self.sigma_max))
         return np.interp(level, self._log_sigmas, np.arange(len(self), dtype=np.float64))
 
     def sigma(self, timestep: float | np.ndarray) -> np.ndarray:
-        """Return the noise level of a timestep.
-
-        Parameters
-        ----------
-        timestep : float or numpy.ndarray
-            From 0 to ``len(self) - 1``; clipped to that.
-
-        Returns
-        -------
-        numpy.ndarray
-            Noise-to-signal ratio, float64 of the same shape.
-        """
+        """Return the noise-to-signal ratio of a timestep, which is clipped to the last."""
         nodes = np.arange(len(self), dtype=np.float64)
         return np.exp(np.interp(timestep, nodes, self._log_sigmas))
 
 
 def as_schedule(schedule: DiscreteSchedule | Mapping[str, Any] | None) -> DiscreteSchedule:
-    """Make a schedule of its keywords; equal keywords give the same object.
-
-    Parameters
-    ----------
-    schedule : DiscreteSchedule, mapping or None
-        None stands for the defaults.
-
-    Raises
-    ------
-    OptionError
-        As :class:`DiscreteSchedule`.
-    """
+    """Make a schedule of its keywords; equal keywords give the same object, None the defaults."""
     if isinstance(schedule, DiscreteSchedule):
         return schedule
     plain = {
@@ -179,14 +146,6 @@ def as_schedule(schedule: DiscreteSchedule | Mapping[str, Any] | None) -> Discre
 @functools.lru_cache(maxsize=16)
 def _cached(keywords: str) -> DiscreteSchedule:
     return DiscreteSchedule(**json.loads(keywords))
-
-
-def _linear(count: int, start: float, end: float) -> np.ndarray:
-    return np.linspace(start, end, count)
-
-
-def _scaled_linear(count: int, start: float, end: float) -> np.ndarray:
-    return np.linspace(start**0.5, end**0.5, count) ** 2
 
 
 def _sigmoid(count: int, start: float, end: float) -> np.ndarray:
@@ -210,8 +169,8 @@ def _laplace(count: int, start: float, end: float) -> np.ndarray:
 
 
 _BETAS: dict[str, Callable[[int, float, float], np.ndarray]] = {
-    "linear": _linear,
-    "scaled_linear": _scaled_linear,
+    "linear": lambda count, start, end: np.linspace(start, end, count),
+    "scaled_linear": lambda count, start, end: np.linspace(start**0.5, end**0.5, count) ** 2,
     "squaredcos_cap_v2": _cosine,
     "sigmoid": _sigmoid,
     "laplace": _laplace,

@@ -117,11 +117,6 @@ def heun_churn(
     s_noise : float, default: 1
         Standard deviation of the noise that is added.
 
-    Returns
-    -------
-    torch.Tensor
-        Shape and dtype of `x`.
-
     References
     ----------
     Karras et al., 2022, arXiv:2206.00364, algorithm 2; its lines are cited.
@@ -131,9 +126,8 @@ def heun_churn(
     for i, (t, t_next) in enumerate(pairwise(noise_levels)):
         gamma = min(s_churn / steps, math.sqrt(2) - 1) if s_tmin <= t <= s_tmax else 0.0
         t_hat = t + gamma * t  # line 5
-        if (
-            gamma > 0
-        ):  # line 6: x^ = x + sqrt(t^² - t²) e_i, e_i the i-th noise whatever came before
+        if gamma > 0:
+            # line 6: x^ = x + sqrt(t^² - t²) e_i, e_i the i-th noise whatever came before
             x = x + math.sqrt(t_hat**2 - t**2) * s_noise * noise(i + 1)
         slope = (x - denoiser(x, t_hat)) / t_hat  # line 7: dx/dt at t^
         after = x + (t_next - t_hat) * slope  # line 8
