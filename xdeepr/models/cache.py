@@ -51,20 +51,25 @@ def load_once(folder: str, digest: str, device: str) -> Downscaler:
         return _LOADED[key]
 
 
-def store(model: Downscaler) -> tuple[Path, str]:
-    """Keep a model in the cache, for all workers of this machine; return its folder and digest."""
-    with tempfile.TemporaryDirectory() as scratch:
+def store(model: Downscaler, name: str | None = None) -> tuple[Path, str]:
+    """Keep a model in the cache, for all workers of this machine; return its folder and digest.
+
+    The folder's name is by default the digest.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    # beside its place and renamed: the folder appears whole or not at all
+    with tempfile.TemporaryDirectory(prefix=".storing-", dir=cache) as scratch:
         saved = save(model, Path(scratch) / "model")
         digest = load_card(saved)[1]
-        folder = cache_folder() / digest
+        folder = cache / (name or digest)
         if not (folder / CARD).is_file():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            staged = Path(tempfile.mkdtemp(prefix=f".{digest}-", dir=folder.parent))
-            shutil.copytree(saved, staged, dirs_exist_ok=True)
             try:
-                staged.rename(folder)
-            except OSError:  # another process was first
-                shutil.rmtree(staged, ignore_errors=True)
+                saved.rename(folder)
+            except OSError:  # another process was first, or left a folder without a card
+                if not (folder / CARD).is_file():
+                    shutil.rmtree(folder, ignore_errors=True)
+                    saved.rename(folder)
     return folder, digest
 
 

@@ -38,19 +38,7 @@ USUAL_CHANNELS = tuple(group for group in CHANNELS if group != "base")
 
 @dataclass(frozen=True)
 class Diffusion(NoiseLevels):
-    """The noise levels of a model, and how it is sampled where the user does not say.
-
-    Parameters
-    ----------
-    sampler : str
-        Default solver.
-    steps : int
-        Default number of steps.
-    sampler_options : mapping
-        Options of the default solver.
-    **levels
-        Those of :class:`~xdeepr.sampling.noise_levels.NoiseLevels`.
-    """
+    """The noise levels of a model, and how it is sampled where the user does not say."""
 
     sampler: str = "EDMDPMSolverMultistepScheduler"
     steps: int = 10

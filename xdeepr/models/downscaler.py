@@ -84,11 +84,7 @@ class Downscaler:
         path : path-like
             The folder to make.
         overwrite : bool, default: False
-            Replace a checkpoint that is there.
-
-        Returns
-        -------
-        pathlib.Path
+            Replace a checkpoint that is there; other folders are never replaced.
 
         Raises
         ------

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdeepr._version import __version__
 from xdeepr.checks import nearest
 from xdeepr.errors import OptionError
-from xdeepr.models.cache import cache_folder
+from xdeepr.models.cache import cache_folder, store
 from xdeepr.models.card import CARD_VERSION
 from xdeepr.models.checkpoint import load_folder
 from xdeepr.models.foreign import foreign
@@ -34,10 +32,6 @@ def load(model: str | os.PathLike[str]) -> Downscaler:
     model : str or path-like
         A folder written by :meth:`xdeepr.Downscaler.save`, or the short name of a checkpoint
         that ships with xdeepr.
-
-    Returns
-    -------
-    Downscaler
 
     Raises
     ------
@@ -104,10 +98,6 @@ def from_hub(
     **facts : Any
         What a checkpoint of DeepR does not say: keywords of :func:`xdeepr.from_deepr`.
 
-    Returns
-    -------
-    Downscaler
-
     Raises
     ------
     OptionError
@@ -153,14 +143,5 @@ def checkpoint_folder(repo_id: str, **options: Any) -> Path:
     name = f"{repo_id.replace('/', '--')}--{folder.name}--v{__version__}-card{CARD_VERSION}"
     kept = cache_folder() / name
     if not (kept / CARD).is_file():
-        model = foreign().from_deepr(folder, known_as=repo_id)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=kept.parent) as scratch:
-            saved = model.save(Path(scratch) / "model")
-            try:
-                saved.rename(kept)
-            except OSError:  # another process was first, or left a folder without a card
-                if not (kept / CARD).is_file():
-                    shutil.rmtree(kept, ignore_errors=True)
-                    saved.rename(kept)
+        store(foreign().from_deepr(folder, known_as=repo_id), name)
     return kept

@@ -53,8 +53,8 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     if "period" in training:
         start, stop = training["period"]
         rows.append(("trained on", f"{start} to {stop}"))
-    wanted = {"domain": "domain", "times": "times", "data": "data", "years": "years"}
-    rows += [(label, str(training[key])) for key, label in wanted.items() if key in training]
+    wanted = ("domain", "times", "data", "years")
+    rows += [(key, str(training[key])) for key in wanted if key in training]
     return rows
 
 

@@ -16,30 +16,19 @@ Form = Literal[
 
 @dataclass(frozen=True)
 class Scheduler(SolverFacts):
-    """What is known of a diffusers scheduler class.
-
-    Parameters
-    ----------
-    defaults : mapping
-        Constructor keywords that suit physical fields.
-    predictions : tuple of str
-        Values of ``prediction_type`` that give the same result; empty if it has no such option.
-    step_options : tuple of str
-        Keywords of its ``step`` that may be given as options.
-    divides : bool
-        It steps by the quotient of training timesteps and steps: one must divide the other.
-    hidden : tuple of str
-        Constructor keywords that are not options: their other values do not work.
-    **facts
-        Those of :class:`~xdeepr.sampling.solvers.SolverFacts`.
-    """
+    """What is known of a diffusers scheduler class."""
 
     short: str
     form: Form
+    # constructor keywords that suit physical fields
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    # values of ``prediction_type`` that give the same result; empty if it has no such option
     predictions: tuple[str, ...] = ()
+    # keywords of its ``step`` that may be given as options
     step_options: tuple[str, ...] = ()
+    # it steps by the quotient of training timesteps and steps: one must divide the other
     divides: bool = False
+    # constructor keywords that are not options: their other values do not work
     hidden: tuple[str, ...] = ()
 
 

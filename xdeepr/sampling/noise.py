@@ -21,23 +21,13 @@ CELL = 64
 
 @dataclass(frozen=True)
 class NoiseKey:
-    """What one two-dimensional noise field belongs to.
-
-    Parameters
-    ----------
-    time : int
-        Absolute time as an integer (see :func:`xdeepr.inputs.times.time_keys`).
-    variable : int
-        Position of the predictand.
-    stream : int
-        0 for the initial noise, 1, 2, … for the noise that a stochastic solver adds.
-    """
+    """What one two-dimensional noise field belongs to."""
 
     seed: int
     realization: int
-    time: int
-    variable: int = 0
-    stream: int = 0
+    time: int  # absolute, see :func:`xdeepr.inputs.times.time_keys`
+    variable: int = 0  # position of the predictand
+    stream: int = 0  # 0 for the initial noise, 1, 2, … for that which a stochastic solver adds
 
     def generator(self, cell_y: int, cell_x: int) -> np.random.Generator:
         """Return the generator of one noise cell."""

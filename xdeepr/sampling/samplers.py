@@ -93,19 +93,11 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How a field is computed; all but the batch size change the answer.
-
-    Parameters
-    ----------
-    batch_size : int
-        Tiles in one network call.
-    guidance : tuple of Guidance
-        What the samples have to obey; see :mod:`xdeepr.sampling.guidance`.
-    """
+    """How a field is computed; all but the batch size change the answer."""
 
     seed: int
     sampler: Sampler
-    batch_size: int
+    batch_size: int  # tiles in one network call
     guidance: tuple[Guidance, ...] = ()
 
     def check_blocks(self, count: int) -> None:

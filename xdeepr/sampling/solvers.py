@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from xdeepr.sampling.noise_levels import NoiseLevels
+
 if TYPE_CHECKING:
     import torch
 
@@ -89,8 +91,13 @@ class Solver(SolverFacts):
     @property
     def options(self) -> dict[str, Any]:
         """Name -> default of what may be given with the sampler."""
-        parameters = inspect.signature(self.solve).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return _options(self.solve)
+
+
+def _options(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return name -> default of the keyword-only parameters of a function."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def heun_churn(
@@ -150,11 +157,5 @@ SOLVERS: dict[str, Solver] = {
 """Name -> solver. A line here is all that a new one needs:
 ``SOLVERS["mine"] = Solver(solve=mine, note="…")`` makes it ``sampler="mine"``."""
 
-LEVEL_OPTIONS: Mapping[str, Any] = {
-    "spacing": "karras",
-    "rho": 7.0,
-    "sigma_min": None,
-    "sigma_max": None,
-}
-"""Options that all solvers here have: keywords of
-:meth:`xdeepr.sampling.noise_levels.NoiseLevels.descending`, and their defaults."""
+LEVEL_OPTIONS: Mapping[str, Any] = _options(NoiseLevels.descending)
+"""Options that all solvers here have, and their defaults: where their noise levels lie."""
