@@ -98,7 +98,7 @@ def _ratio(alpha: float, sigma: float) -> tuple[float, float]:
 def make_scheduler(sampler: Sampler, trained: NoiseLevels) -> Any:
     """Return a fresh diffusers scheduler with its timesteps set.
 
-    Its levels are between the ends of `trained` if they are continuous, else on its schedule.
+    One with continuous levels gets the ends of `trained`, one with discrete levels its schedule.
     """
     cls, solver = scheduler_class(sampler.name), _entry(sampler)
     keywords = set(inspect.signature(cls.__init__).parameters) - {"self", *solver.hidden}
