@@ -115,6 +115,18 @@ def test_the_kind_of_object_comes_back(island):
     assert not any("bounds" in coord.attrs for coord in back.coords.values())
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_dataarray_does_not_warn_of_a_lost_grid_mapping():
+    field = projected()[["t"]].t.assign_attrs(units="K")
+    assert field.attrs["grid_mapping"] not in field.coords
+    for boundary in ("exact", "trim"):
+        cells = 4 if boundary == "exact" else 5
+        coarse = xdeepr.coarsen(field[:cells, :cells], 2, boundary=boundary)
+        assert dict(coarse.sizes) == {"y": 2, "x": 2}
+    scores = xdeepr.verify(field, field + 1, baseline=None, metrics=["mae"])
+    assert float(scores.mae.squeeze()) == 1
+
+
 @pytest.mark.parametrize("where", ["attrs", "encoding"])
 @pytest.mark.parametrize(
     "mapping", ["own", "own: x y", "other: lat lon own: x y", "own: y x other: lat lon"]

@@ -1,12 +1,7 @@
 """What a dataset says of itself, by the CF conventions: axes, fields, units, attributes."""
 
 from xdeepr.cf.attributes import append_history, history_line, lasting_attrs
-from xdeepr.cf.axes import (
-    LATITUDE_UNITS,
-    LONGITUDE_UNITS,
-    Axes,
-    find_axes,
-)
+from xdeepr.cf.axes import LATITUDE_UNITS, Axes, find_axes
 from xdeepr.cf.gridded import Gridded
 from xdeepr.cf.times import at_valid_times, check_time, holds_times, valid_time
 from xdeepr.cf.units import convert_units, units_of
@@ -20,7 +15,6 @@ from xdeepr.cf.variables import (
 
 __all__ = [
     "LATITUDE_UNITS",
-    "LONGITUDE_UNITS",
     "Axes",
     "Gridded",
     "append_history",

@@ -47,15 +47,7 @@ _X_DIMS = frozenset(["x", "i", "ni", "nlon", "lon", "longitude", "rlon", "west_e
 
 @dataclass(frozen=True)
 class Axes:
-    """Names of the dimensions of a field.
-
-    Parameters
-    ----------
-    y, x : str
-        The horizontal dimensions.
-    time : str or None
-        The dimension of time.
-    """
+    """Names of the dimensions of a field: the horizontal ones, and time if there is one."""
 
     y: str
     x: str
@@ -63,22 +55,7 @@ class Axes:
 
 
 def find_axes(obj: xr.DataArray | xr.Dataset) -> Axes:
-    """Find the horizontal axes and time.
-
-    Parameters
-    ----------
-    obj : xarray.DataArray or xarray.Dataset
-        Has 1-D horizontal coordinates, or 2-D latitudes and longitudes (a curvilinear grid).
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    AxisError
-        If a horizontal axis is missing, ambiguous or empty.
-    """
+    """Find the horizontal axes, 1-D or by 2-D latitudes and longitudes, and time."""
     y, x = (_flat(obj, axis) for axis in _CRITERIA)
     if y is None or x is None:
         pairs = folded_pairs(obj)
@@ -142,18 +119,10 @@ def _stated(name: str, coord: xr.DataArray, kind: str) -> Any:
 
 
 def folded_pairs(obj: xr.DataArray | xr.Dataset) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the 2-D latitudes and longitudes, by their dimensions.
+    """Return the names of 2-D latitudes and longitudes by their dimensions (y, x).
 
-    Parameters
-    ----------
-    obj : xarray.DataArray or xarray.Dataset
-        In a dataset they may stand among the data variables. A dimension of time besides is
-        allowed, as in the files of WRF.
-
-    Returns
-    -------
-    dict
-        (y, x) -> names of latitude and longitude.
+    In a dataset they may stand among the data variables. A dimension of time besides is allowed,
+    as in the files of WRF.
     """
     variables: Mapping[Any, Any] = obj.coords if isinstance(obj, xr.DataArray) else obj.variables
     bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in variables.values()}
@@ -181,14 +150,10 @@ def geographic_kind(name: str, variable: Any) -> str | None:
     """Return "latitude" or "longitude" for a variable that holds such with two dimensions."""
     if variable.ndim < 2 or not np.issubdtype(variable.dtype, np.number):
         return None
-    for what, units in (("latitude", LATITUDE_UNITS), ("longitude", LONGITUDE_UNITS)):
-        attrs = variable.attrs
-        if attrs.get("standard_name") == what or attrs.get("units") in units:
-            return what
-        silent = "standard_name" not in attrs and "units" not in attrs
-        if silent and name.lower() in _FOLDED_NAMES[what]:
-            return what
-    return None
+    stated = geographic_word(variable)
+    if stated is not None or {"standard_name", "units"} & set(variable.attrs):
+        return stated
+    return next((word for word, names in _FOLDED_NAMES.items() if name.lower() in names), None)
 
 
 def _horizontal_dims(obj: xr.DataArray | xr.Dataset, variable: Any) -> tuple[str, ...]:
@@ -241,9 +206,9 @@ def _missing(obj: xr.DataArray | xr.Dataset, what: str) -> AxisError:
     )
 
 
-def geographic_word(coord: xr.DataArray) -> str | None:
+def geographic_word(coord: Any) -> str | None:
     """Return "latitude" or "longitude" by the attributes of a coordinate of any dimension."""
-    for what, units in (("latitude", LATITUDE_UNITS), ("longitude", LONGITUDE_UNITS)):
-        if coord.attrs.get("standard_name") == what or coord.attrs.get("units") in units:
-            return what
+    for word, units in (("latitude", LATITUDE_UNITS), ("longitude", LONGITUDE_UNITS)):
+        if coord.attrs.get("standard_name") == word or coord.attrs.get("units") in units:
+            return word
     return None

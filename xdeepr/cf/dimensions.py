@@ -29,22 +29,9 @@ def each_entry(
 ) -> xr.Dataset:
     """Apply a function to each entry along further dimensions and join the results, lazily.
 
-    Parameters
-    ----------
-    source : Gridded
-        The data.
-    one : callable
-        Maps data without further dimensions to its result.
-    fields : sequence of str
-        Variables of the result that are joined; what else it holds is taken from the first.
-    with_members : bool
-        Whether results have a dimension ``realization`` of their own; then an ensemble of the
-        input is joined with it.
-
-    Returns
-    -------
-    xarray.Dataset
-        With the further dimensions in front, or with N · M realizations.
+    The result has the further dimensions in front. `with_members` says that results have a
+    dimension ``realization`` of their own; an ensemble of the input is then joined with it, to
+    N · M realizations. What a result holds besides `fields` is taken from the first.
     """
     if not source.further:
         return one(source)
@@ -112,16 +99,11 @@ def _join_members(
 
 
 def entry_key(ds: xr.Dataset) -> int:
-    """Return a number for the input member and the forecast that an entry belongs to.
+    """Return a number for the input member and the forecast that scalar coordinates name.
 
     The noise is keyed with it, so that different members of the input do not share their noise,
     and one of them alone gets what it gets among all. It is 0 where neither is known, and for the
     first member, as a file of a single member has it.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Holds them as scalar coordinates.
     """
     known = list(_entry_numbers(ds))
     if not known:
@@ -143,15 +125,7 @@ def _entry_numbers(ds: xr.Dataset) -> Iterator[tuple[int, int]]:
 
 
 def keyed_with(keys: np.ndarray, entry: int) -> np.ndarray:
-    """Return time keys that depend on the entry too; unchanged for 0.
-
-    Parameters
-    ----------
-    keys : numpy.ndarray
-        int64, shape (time,).
-    entry : int
-        What :func:`entry_key` gave.
-    """
+    """Return time keys (time,), int64, that depend on :func:`entry_key` too; unchanged for 0."""
     if not entry:
         return keys
     mixed = [

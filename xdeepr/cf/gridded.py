@@ -29,8 +29,6 @@ class Gridded(Generic[GridT]):
     ----------
     dataset : xarray.Dataset
         The data.
-    axes : Axes
-        Names of its dimensions.
     grid : object
         Where its cells lie.
     given : xarray.Dataset or xarray.DataArray
@@ -87,16 +85,8 @@ class Gridded(Generic[GridT]):
     def as_given(self) -> xr.Dataset | xr.DataArray:
         """Return the data as the kind of object that the user gave.
 
-        Returns
-        -------
-        xarray.Dataset or xarray.DataArray
-            A DataArray is the only field under the name it was given with. Its grid mapping is a
-            coordinate; it cannot hold bounds, so its coordinates name none.
-
-        Raises
-        ------
-        OptionError
-            If a DataArray was given and there are several fields.
+        A DataArray is the only field under the name it was given with. Its grid mapping is a
+        coordinate; it cannot hold bounds, so its coordinates name none.
         """
         if isinstance(self.given, xr.Dataset):
             return self.dataset

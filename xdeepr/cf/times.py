@@ -63,13 +63,7 @@ def holds_times(coord: xr.DataArray) -> bool:
 
 
 def check_time(obj: xr.DataArray | xr.Dataset, time: str | None) -> None:
-    """Refuse a time axis that cannot be relied on.
-
-    Raises
-    ------
-    AxisError
-        If times are not decoded, not in ascending order, or not unique.
-    """
+    """Refuse a time axis that is not decoded, not in ascending order, or not unique."""
     if time is None:
         return
     if time not in obj.coords:
@@ -107,24 +101,12 @@ def is_reference_time(coord: xr.DataArray, name: str) -> bool:
 
 
 def valid_time(obj: xr.DataArray | xr.Dataset, time: str | None) -> xr.DataArray | None:
-    """Return the times at which fields are valid.
+    """Return the times at which fields are valid, (time,), or () for a single field.
 
     Along the dimension of time, or of a single field: a coordinate called "valid_time"; one beside
     the dimension's own whose standard_name is "time" (cfgrib gives it to the start too); the
     dimension's own, unless it is the start of forecasts; the start plus the forecast period; and
     the start where there is no period.
-
-    Parameters
-    ----------
-    obj : xarray.DataArray or xarray.Dataset
-        The data.
-    time : str or None
-        Its dimension of time.
-
-    Returns
-    -------
-    xarray.DataArray or None
-        Shape (time,), or () for a single field; None where there is no time.
     """
     dims = () if time is None else (time,)
     times = {str(n): c for n, c in obj.coords.items() if c.dims == dims and holds_times(c)}

@@ -36,13 +36,7 @@ _SMALL_POWER = re.compile(
 
 
 def units_of(da: xr.DataArray) -> str:
-    """Return the units of a field in a spelling that pint understands.
-
-    Raises
-    ------
-    UnitsError
-        If units are missing or unknown.
-    """
+    """Return the units of a field in a spelling that pint understands, or refuse them."""
     if "units" not in da.attrs:
         raise UnitsError(
             f"{da.name!r} has no units: set them, for example ds[{da.name!r}].attrs['units'] = 'K',"
@@ -66,13 +60,7 @@ def units_of(da: xr.DataArray) -> str:
 
 
 def _check_powers(units: str) -> None:
-    """Refuse text that pint would compute with for ever, such as 9**9**9**9.
-
-    Raises
-    ------
-    ValueError
-        If the text is too long, a power has a large exponent, or there is a power of a power.
-    """
+    """Raise a ValueError for text that pint would compute with for ever, such as 9**9**9**9."""
     if len(units) > _LONGEST_UNITS:
         raise ValueError(f"{len(units):,} characters are too many")
     text = _SUPERSCRIPTS.sub(lambda run: f"**{run[0].translate(_PLAIN_DIGITS)} ", units)
@@ -93,24 +81,8 @@ def _registry() -> Any:
 def convert_units(da: xr.DataArray, units: str) -> xr.DataArray:
     """Convert a field, lazily.
 
-    Water amounts convert between depth and mass (1 mm = 1 kg m-2).
-
-    Parameters
-    ----------
-    da : xarray.DataArray
-        A field with the attribute ``units``.
-    units : str
-        Units wanted.
-
-    Returns
-    -------
-    xarray.DataArray
-        float32 stays float32; other numbers become float64.
-
-    Raises
-    ------
-    UnitsError
-        If units are missing or unknown, or of another physical dimension.
+    Water amounts convert between depth and mass (1 mm = 1 kg m-2). float32 stays float32; other
+    numbers become float64.
     """
     stated, registry = units_of(da), _registry()
     if stated == units:

@@ -16,20 +16,9 @@ _NETCDF_FILL = 9.969209968386869e36
 
 
 def as_dataset(obj: xr.DataArray | xr.Dataset, name: str = "field") -> xr.Dataset:
-    """Return a dataset.
+    """Return a dataset whose attributes are sound; `name` is for a DataArray without one.
 
-    Parameters
-    ----------
-    obj : xarray.DataArray or xarray.Dataset
-        A dataset is returned as it is, but for 2-D latitudes and longitudes among its data
-        variables, which become coordinates.
-    name : str, default: "field"
-        Of the variable, if a DataArray has none.
-
-    Raises
-    ------
-    VariableError
-        If an attribute that CF wants as text is an array, or a scale factor no number.
+    2-D latitudes and longitudes among the data variables become coordinates.
     """
     check_attrs(obj)
     if isinstance(obj, xr.Dataset):
@@ -63,23 +52,8 @@ def select_variable(
 ) -> str:
     """Return the variable that is meant: by name, by standard name, or the only candidate.
 
-    A variable that states another standard name is no candidate.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Where to look.
-    fields : sequence of str
-        Names of its gridded variables.
-    name, standard_name : str, optional
-        Of the quantity that is wanted.
-    role : str
-        For the message: "predictor", "label", "reference", ...
-
-    Raises
-    ------
-    VariableError
-        If there is none, or more than one candidate.
+    A variable that states another standard name is no candidate. `role` ("predictor", "label", ...)
+    is for the message.
     """
     if name in fields:
         return str(name)
@@ -118,12 +92,7 @@ def without_fill_values(da: xr.DataArray) -> xr.DataArray:
     """Return a field with NaN where the netCDF library's own fill value stands, lazily.
 
     Files whose variables lack ``_FillValue`` mean by it that nothing was written (NetCDF users'
-    guide, section 2.5), and xarray reads it as the number 9.97e36.
-
-    Parameters
-    ----------
-    da : xarray.DataArray
-        Integers are returned as they are.
+    guide, section 2.5), and xarray reads it as the number 9.97e36. Integers stay as they are.
     """
     if not np.issubdtype(da.dtype, np.floating) or da.dtype.itemsize < 4:
         return da

@@ -32,22 +32,7 @@ _WRAP = 3
 
 
 def lazy_field(model: Model, request: Request, missing: Missing = "error") -> da.Array:
-    """Return the output of a model, lazily.
-
-    Parameters
-    ----------
-    model : Model
-        What to use.
-    request : Request
-        What is asked for.
-    missing : {"error", "mask", "fill"}
-        How missing predictors are treated.
-
-    Returns
-    -------
-    dask.array.Array
-        float32, (realization, time, predictand, y, x), y and x ascending.
-    """
+    """Return the output of a model, lazily: (realization, time, predictand, y, x), ascending."""
     if missing == "error":
         values = _computed(model, request)
     else:
@@ -131,16 +116,8 @@ def around_the_globe(lr: da.Array, geometry: Geometry, lr_grid: Grid) -> tuple[d
     """Return LR fields with columns from the opposite side beyond both ends of the strip.
 
     So interpolation, and what the network sees of the LR fields, goes on across the seam. Tiles of
-    a closed plan see as much on the other side as on their own.
-
-    Parameters
-    ----------
-    lr : dask.array.Array
-        Fields (time, predictor, y, x) whose columns go all the way round the globe.
-    geometry : Geometry
-        How the grids nest.
-    lr_grid : Grid
-        The LR grid. It may hold some columns twice, at both ends.
+    a closed plan see as much on the other side as on their own. The LR grid may hold some columns
+    twice, at both ends.
     """
     width = max(_WRAP, geometry.context + 1) - (-geometry.overhang // geometry.factor)
     west, east = lr_grid.x.beyond_the_seam(width)

@@ -63,12 +63,6 @@ class Recipe:
 
     Parameters
     ----------
-    source : Source
-        The model.
-    geometry : Geometry
-        Where the blocks lie.
-    options : SamplingOptions
-        How to sample.
     predictors : tuple of Quantity
         For error messages.
     covariates : (tuple of Quantity, tuple of Quantity)
@@ -94,13 +88,7 @@ def resolve_device(device: str | None) -> str:
 
 @dataclass(frozen=True)
 class Slab:
-    """Times and realizations of one task, by their positions.
-
-    Parameters
-    ----------
-    times, realizations : (int, int)
-        The first, and the one after the last.
-    """
+    """Times and realizations of one task: the first position, and the one after the last."""
 
     times: tuple[int, int]
     realizations: tuple[int, int]
@@ -117,30 +105,10 @@ def compute_block(
     base: np.ndarray | None = None,
     statistics: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute one block; this is the function that dask runs.
+    """Compute one block, (realization, time, predictand, H, W): the function that dask runs.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        What all blocks share.
-    times : Times
-        All times.
-    block : Block
-        Which part of the plane.
-    slab : Slab
-        Which times and realizations.
-    lr, statics, varying, base, statistics : numpy.ndarray
-        See :class:`~xdeepr.inputs.block.BlockInput`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (realization, time, predictand, height, width).
-
-    Raises
-    ------
-    MissingValuesError
-        If a predictor or a covariate is not finite.
+    `times` are all of the result's; the arrays are those of
+    :class:`~xdeepr.inputs.block.BlockInput`, and must be finite.
     """
     times = times.at(slice(*slab.times))
     lr = _own(lr)
@@ -175,13 +143,7 @@ def _own(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Chunking:
-    """How times and realizations are divided among tasks.
-
-    Parameters
-    ----------
-    times, realizations : tuple of int
-        Sizes of the chunks.
-    """
+    """Sizes of the chunks by which times and realizations are divided among tasks."""
 
     times: tuple[int, ...]
     realizations: tuple[int, ...]
@@ -192,20 +154,8 @@ class Chunking:
     ) -> Chunking:
         """Choose chunks that fill a batch, keep the graph small and bound a task's memory.
 
-        Parameters
-        ----------
-        times, members, blocks : int
-            Numbers of times, realizations and blocks in the plane.
-        tiles : int
-            Tiles in a block.
-        batch_size : int
-            Tiles in a network call.
-        field_bytes : int
-            Memory of one field of a block.
-
-        Returns
-        -------
-        Chunking
+        The plane has `blocks` blocks of `tiles` tiles, a batch `batch_size` tiles, and a field of a
+        block takes `field_bytes` of memory.
         """
         fields = max(1, -(-batch_size // tiles))  # enough for one batch
         most_tasks, most_bytes = 20_000, 2**27
@@ -226,26 +176,7 @@ def _divide(length: int, size: int) -> tuple[int, ...]:
 def lazy_blocks(
     recipe: Recipe, arrays: Arrays, times: Times, chunking: Chunking, predictands: int
 ) -> da.Array:
-    """Return the output as a dask array without computing anything.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Geometry, model and options.
-    arrays : Arrays
-        Predictors, covariates and the like.
-    times : Times
-        What the model is told of the times.
-    chunking : Chunking
-        Division of times and realizations.
-    predictands : int
-        Number of output variables.
-
-    Returns
-    -------
-    dask.array.Array
-        float32, (realization, time, predictand, y, x).
-    """
+    """Return the output as a dask array (realization, time, predictand, y, x), float32."""
     plan = recipe.geometry.plan
     name = name_of("deepr-downscale", recipe, arrays.names, chunking, times.keys)
     shared = (f"{name}-recipe", f"{name}-times")

@@ -87,26 +87,7 @@ def resolve(
     like: xr.Dataset | xr.DataArray | None = None,
     device: str | None = None,
 ) -> Model:
-    """Find out what `model` is.
-
-    Parameters
-    ----------
-    model : str, path or Downscaler
-        As given to :func:`xdeepr.downscale`.
-    source : Gridded
-        The coarse data.
-    factor, like, device
-        As given to :func:`xdeepr.downscale`.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    OptionError
-        If there is no such model, or an option does not go with it.
-    """
+    """Find out what `model`, as given to :func:`xdeepr.downscale`, is."""
     if isinstance(model, str) and model in METHODS:
         return interpolation(model, source, factor=factor, like=like)
     if isinstance(model, str | os.PathLike):
@@ -139,23 +120,7 @@ def resolve(
 
 
 def trained_model(folder: Path, card: Card, digest: str, device: str | None) -> Model:
-    """Describe a trained model, with the model it builds on.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Its checkpoint.
-    card : Card
-        Its card.
-    digest : str
-        Identifies the checkpoint's content.
-    device : str, optional
-        Torch device.
-
-    Returns
-    -------
-    Model
-    """
+    """Describe a trained model by its checkpoint, with the model it builds on."""
     base = None
     if (folder / "base" / CARD).is_file():
         base = trained_model(folder / "base", *load_card(folder / "base"), device)
@@ -179,26 +144,7 @@ def interpolation(
     factor: int | None = None,
     like: xr.Dataset | xr.DataArray | None = None,
 ) -> Model:
-    """Describe an interpolation of all fields.
-
-    Parameters
-    ----------
-    method : str
-        Its name.
-    source : Gridded
-        The coarse data.
-    factor, like
-        As given to :func:`xdeepr.downscale`: one of them.
-
-    Raises
-    ------
-    OptionError
-        If both or neither is given, or the factor is out of range.
-    GridError
-        If the grid of `like` does not nest in that of the data.
-    VariableError
-        If there is no field.
-    """
+    """Describe an interpolation of all fields, by one of `factor` and `like`."""
     if (factor is None) == (like is None):
         raise OptionError(
             f"model={method!r} needs either factor= (HR cells in an LR cell) or like= (an object on"
@@ -221,13 +167,7 @@ def interpolation(
 
 
 def check_options(model: Model, **options: Any) -> None:
-    """Refuse options of ensembles and solvers for a model that gives one field.
-
-    Raises
-    ------
-    OptionError
-        Names the option.
-    """
+    """Refuse options of ensembles and solvers for a model that gives one field."""
     if model.card is not None and model.card.stochastic:
         return
     kind = f"{model.name!r}, a deterministic model," if model.card else "an interpolation"
@@ -240,13 +180,7 @@ def check_options(model: Model, **options: Any) -> None:
 
 
 def check_suits(card: Card, lr_grid: Grid) -> None:
-    """Compare the LR grid with the one the model was trained on.
-
-    Raises
-    ------
-    GridError
-        If they differ in kind or in the size of their cells.
-    """
+    """Refuse an LR grid of another kind or other cells than the model was trained on."""
     if not isinstance(lr_grid, KINDS[card.grid_kind]):
         raise GridError(
             f"the model {card.name!r} was trained on a {card.grid_kind} grid, the data is on a"

@@ -35,26 +35,10 @@ def cf_dataset(
     with_realization: bool,
     provenance: Mapping[str, Any],
 ) -> xr.Dataset:
-    """Dress the output of the blocks in coordinates and attributes.
+    """Dress (realization, time, predictand, y, x), ascending, in coordinates and attributes.
 
-    Parameters
-    ----------
-    values : dask.array.Array
-        Shape (realization, time, predictand, y, x), y and x ascending.
-    source : Gridded
-        The LR data: their time coordinates, orientation and history are carried on.
-    grid : Grid
-        The HR grid.
-    predictands : sequence of Quantity
-        Names, units and attributes of the output.
-    with_realization : bool
-        Keep the dimension ``realization``.
-    provenance : mapping
-        Global attributes; ``history`` is one line without date.
-
-    Returns
-    -------
-    xarray.Dataset
+    Time coordinates, orientation and history are those of the LR data `source`; `provenance` holds
+    global attributes, among them ``history``, one line without date.
     """
     axes, attrs = source.axes, source.dataset.attrs
     time = [axes.time] if axes.time is not None else []

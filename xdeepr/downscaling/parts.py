@@ -63,15 +63,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Part:
-    """What a block needs of one array, in one chunk but for times.
-
-    Parameters
-    ----------
-    array : dask.array.Array
-        The part.
-    timed : bool
-        Whether its first dimension is time.
-    """
+    """What a block needs of one array, in one chunk but for times, its first dimension if timed."""
 
     array: da.Array
     timed: bool
@@ -102,15 +94,7 @@ class PartInFiles(Part):
 
 @dataclass(frozen=True)
 class Reader:
-    """What computes a chunk within the task that needs it.
-
-    Parameters
-    ----------
-    graph : dict
-        Tasks that make it.
-    key : tuple
-        The last of them.
-    """
+    """The tasks that make a chunk, and the key of the last, for a task that computes it itself."""
 
     graph: dict[Any, Any]
     key: tuple[Any, ...]
@@ -121,17 +105,7 @@ class Reader:
 
 
 class Cutter:
-    """Cut the parts of all arrays that a block needs.
-
-    Parameters
-    ----------
-    arrays : Arrays
-        On the whole domain.
-    times : tuple of int
-        Sizes of the chunks along time.
-    geometry : Geometry
-        Where blocks lie.
-    """
+    """Cut the parts of all arrays that a block needs; `times` are the sizes of chunks in time."""
 
     def __init__(self, arrays: Arrays, times: tuple[int, ...], geometry: Geometry) -> None:
         # times are rechunked once, not for every block of the plane

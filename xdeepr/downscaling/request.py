@@ -29,14 +29,6 @@ class Request:
         One entry of the coarse data, backed by dask.
     hr_grid : Grid
         Where the result lies.
-    geometry : Geometry
-        How its tiles and blocks lie.
-    covariates : Gridded, optional
-        As the user gave them.
-    options : SamplingOptions
-        How to sample.
-    members : int
-        Number of realizations.
     entry : int
         Tells the noise of different input members apart.
     """
@@ -65,28 +57,8 @@ def plan_geometry(
 ) -> Geometry:
     """Plan tiles and blocks on the whole HR domain.
 
-    Parameters
-    ----------
-    model : Model
-        What to use.
-    lr_grid, hr_grid : Grid
-        The grids.
-    tile : int or (int, int), optional
-        Height and width of a tile in HR pixels. Default: those of the training windows, or the
-        whole domain where it is not much larger.
-    overlap : int, optional
-        HR pixels that neighbouring tiles share. Default: a quarter of a tile.
-
-    Returns
-    -------
-    Geometry
-
-    Raises
-    ------
-    OptionError
-        If tile or overlap are no sizes.
-    GridError
-        If the model is bound to the cells of its training and the domain lies elsewhere.
+    `tile` (height and width) and `overlap` are in HR pixels; None stands for the defaults that
+    :func:`xdeepr.downscale` names.
     """
     card, shape = model.card, hr_grid.shape
     scale = card.scale if card else 1
@@ -149,24 +121,9 @@ def _overlap(card: Card | None, shape: tuple[int, int], size: tuple[int, int]) -
 
 
 def place_of(model: Model, hr_grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return where a domain begins on that of the training.
+    """Return where a domain begins on that of the training: LR cell and HR pixel, each (y, x).
 
-    Parameters
-    ----------
-    model : Model
-        Knows the cells of its training.
-    hr_grid : Grid
-        The domain.
-
-    Returns
-    -------
-    lr, hr : (int, int)
-        First LR cell and first HR pixel, each (y, x).
-
-    Raises
-    ------
-    GridError
-        If it is not a part of that domain.
+    A domain that is no part of the training's is refused by a GridError.
     """
     training = hr_grid.with_values(model.known)
     at = training.locate(hr_grid)

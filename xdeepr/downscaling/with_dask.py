@@ -25,16 +25,7 @@ def array_of_tasks(
 ) -> da.Array:
     """Return a float32 array whose chunks are the tasks (name, i, j, ...).
 
-    Parameters
-    ----------
-    name : str
-        Of the array.
-    tasks : mapping
-        Tasks by key; those of other keys may be used by these.
-    dependencies : sequence of dask.array.Array
-        Arrays whose chunks the tasks name.
-    chunks : tuple of tuple of int
-        Sizes of the chunks along each dimension.
+    Tasks of other keys may be used by these, and those of the arrays `dependencies`.
     """
     layers = HighLevelGraph.from_collections(name, dict(tasks), dependencies=dependencies)
     return da.Array(layers, name, chunks, dtype=np.float32)

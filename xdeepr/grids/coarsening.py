@@ -96,7 +96,8 @@ def _whole_blocks(source: cf.Gridded[Grid], factor: int, boundary: Boundary) -> 
             f" boundary='trim', or choose them with .isel({advice})."
         )
     ds = ds.isel({dim: slice(0, n) for dim, n in kept.items()})
-    return replace(source, dataset=ds, grid=grid_of(ds, axes))
+    cells = ds if isinstance(source.given, xr.Dataset) else ds[source.fields[0]]
+    return replace(source, dataset=ds, grid=grid_of(cells, axes))
 
 
 def _merge(da: xr.DataArray, axes: cf.Axes, fine: Grid, coarse: Grid, factor: int) -> xr.DataArray:

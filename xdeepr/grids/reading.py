@@ -48,7 +48,9 @@ def gridded(obj: xr.Dataset | xr.DataArray, *, name: str = "field") -> cf.Gridde
     """Return what a user gives to a verb with its axes and grid; a nameless field gets `name`."""
     ds = cf.as_dataset(obj, name)
     axes = cf.find_axes(ds)
-    return cf.Gridded(ds, axes, grid_of(ds, axes), obj)
+    # that a grid mapping was lost is said of datasets: a DataArray holds none by itself
+    cells = ds if isinstance(obj, xr.Dataset) else obj
+    return cf.Gridded(ds, axes, grid_of(cells, axes), obj)
 
 
 def _curvilinear(obj: xr.DataArray | xr.Dataset, axes: cf.Axes) -> Grid:

@@ -20,8 +20,6 @@ class BlockInput:
         that :meth:`~xdeepr.tiling.geometry.Geometry.lr_windows` names.
     statics : numpy.ndarray
         Static covariates in the card's units, shape (covariate, H, W), on the block's window.
-    times : Times
-        The times.
     realizations : tuple of int
         Indices of the members to compute.
     varying : numpy.ndarray, optional

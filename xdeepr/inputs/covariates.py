@@ -24,11 +24,6 @@ def describe_covariates(
 
     Units that are missing count as "1": masks and fractions often come without. They only need
     the same units in training and in use, so "1" is safe.
-
-    Raises
-    ------
-    AxisError
-        If a field varies along a dimension other than time and the horizontal ones.
     """
     static: list[Quantity] = []
     varying: list[Quantity] = []
@@ -47,35 +42,11 @@ def describe_covariates(
 def covariates_on(
     grid: Grid, covariates: cf.Gridded[Grid], quantities: Sequence[Quantity]
 ) -> np.ndarray:
-    """Bring static covariates onto the HR grid.
+    """Bring static covariates onto the HR grid: (covariate, y, x), float32, ascending.
 
     Fields that are on this grid (or on a larger one with the same cells) are taken as they
     are; others are interpolated bilinearly by coordinates, those on latitudes and longitudes to
     grids of all kinds.
-
-    Parameters
-    ----------
-    grid : Grid
-        The HR grid.
-    covariates : Gridded
-        Static fields; a time dimension of size 1 is dropped.
-    quantities : sequence of Quantity
-        Fields and units wanted.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (covariate, y, x), ascending.
-
-    Raises
-    ------
-    AxisError
-        If a covariate varies in time.
-    GridError
-        If the covariates do not cover the HR grid, or are on another kind of grid that is not
-        latitude/longitude.
-    MissingValuesError
-        If a covariate is not finite somewhere on the HR grid.
     """
     fields = [np.asarray(f) for f in _statics(grid, covariates, quantities)]
     check_statics(fields, quantities)
@@ -85,23 +56,10 @@ def covariates_on(
 def statics_on(
     grid: Grid, covariates: cf.Gridded[Grid], quantities: Sequence[Quantity]
 ) -> da.Array:
-    """Bring static covariates onto the HR grid, lazily where they are lazy.
+    """Bring static covariates onto the HR grid as :func:`covariates_on` does, lazily.
 
-    Parameters
-    ----------
-    grid, covariates, quantities
-        See :func:`covariates_on`.
-
-    Returns
-    -------
-    dask.array.Array
-        float32, shape (covariate, y, x), ascending. Fields in memory are checked and travel in
-        the graph; tasks read the part that they need of others, and have to check it.
-
-    Raises
-    ------
-    AxisError, GridError, MissingValuesError
-        See :func:`covariates_on`.
+    Fields in memory are checked and travel in the graph. Of lazy ones tasks read the part that
+    they need, and have to check it.
     """
     fields = []
     for quantity, field in zip(quantities, _statics(grid, covariates, quantities), strict=True):
@@ -138,20 +96,7 @@ def _statics(
 def check_statics(
     fields: np.ndarray | Sequence[np.ndarray], quantities: Sequence[Quantity]
 ) -> None:
-    """Refuse missing values.
-
-    Parameters
-    ----------
-    fields : numpy.ndarray, or a sequence of them
-        Shape (covariate, y, x).
-    quantities : sequence of Quantity
-        What they are, for the message.
-
-    Raises
-    ------
-    MissingValuesError
-        Names the covariate.
-    """
+    """Refuse missing values in static covariates (covariate, y, x)."""
     for quantity, field in zip(quantities, fields, strict=True):
         if not np.isfinite(field).all():
             raise MissingValuesError(
@@ -166,31 +111,9 @@ def varying_on(
     quantities: Sequence[Quantity],
     time: xr.DataArray | None,
 ) -> da.Array:
-    """Bring covariates that vary in time onto the HR grid, lazily.
+    """Bring covariates that vary in time onto the HR grid: (time, covariate, y, x), lazily.
 
-    Parameters
-    ----------
-    grid : Grid
-        The HR grid.
-    covariates : Gridded
-        Fields with a time dimension, on the HR grid or on any that covers it.
-    quantities : sequence of Quantity
-        Fields and units wanted.
-    time : xarray.DataArray
-        Times wanted; those of the covariates are their valid ones.
-
-    Returns
-    -------
-    dask.array.Array
-        float32, shape (time, covariate, y, x), ascending.
-
-    Raises
-    ------
-    AxisError
-        If a time is missing.
-    GridError
-        If the covariates do not cover the HR grid, or are on another kind of grid that is not
-        latitude/longitude.
+    `time` holds the times wanted; those of the covariates are their valid ones.
     """
     covariates, fields = covariates.at_valid_times(), []
     axes, cells = covariates.axes, covariates.grid
@@ -211,27 +134,10 @@ def varying_on(
 
 
 def solar_on(grid: Grid, features: Mapping[str, str], time: xr.DataArray | None) -> da.Array | None:
-    """Return the fields of the sun's position on the HR grid, lazily.
+    """Return the fields of the sun's position, (time, channel, y, x), float32, lazily.
 
-    Parameters
-    ----------
-    grid : Grid
-        The HR grid; needs latitude and longitude.
-    features : mapping of str to str
-        Time features of a model.
-    time : xarray.DataArray
-        The times.
-
-    Returns
-    -------
-    dask.array.Array or None
-        float32, shape (time, channel, y, x): cosine and sine of the local solar time, cosine of
-        the zenith angle; None if the model knows neither.
-
-    Raises
-    ------
-    GridError
-        If latitude and longitude cannot be had.
+    The channels are cosine and sine of the local solar time, and cosine of the zenith angle; None
+    if the model's time features name neither.
     """
     wanted = [name for name, encoding in features.items() if encoding == FIELD]
     if not wanted or time is None:

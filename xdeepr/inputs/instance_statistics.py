@@ -14,20 +14,7 @@ _AT_A_TIME = 2**22
 
 
 def lazy_statistics(lr: da.Array, geometry: Geometry) -> da.Array:
-    """Return mean and deviation of each field after interpolation to the HR domain, lazily.
-
-    Parameters
-    ----------
-    lr : dask.array.Array
-        Fields (time, predictor, y, x) on the whole LR domain.
-    geometry : Geometry
-        How the grids nest.
-
-    Returns
-    -------
-    dask.array.Array
-        Shape (time, 2, predictor).
-    """
+    """Return :func:`interpolated_statistics` of a dask array, lazily."""
     one_field = lr.rechunk({1: -1, 2: -1, 3: -1})
     return da.map_blocks(
         interpolated_statistics,
@@ -44,17 +31,7 @@ def lazy_statistics(lr: da.Array, geometry: Geometry) -> da.Array:
 def interpolated_statistics(lr: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Return mean and deviation of each field after interpolation to the HR domain.
 
-    Parameters
-    ----------
-    lr : numpy.ndarray
-        Fields (time, predictor, y, x) on the whole LR domain.
-    geometry : Geometry
-        How the grids nest.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (time, 2, predictor).
+    Fields (time, predictor, y, x) on the whole LR domain give an array (time, 2, predictor).
     """
     import torch
 

@@ -22,23 +22,14 @@ Fields = TypeVar("Fields", np.ndarray, da.Array)
 
 
 def check_missing(missing: str) -> None:
-    """Refuse an unknown way to treat missing values.
-
-    Raises
-    ------
-    OptionError
-        Names the ways.
-    """
+    """Refuse an unknown way to treat missing values."""
     one_of("missing", missing, get_args(Missing))
 
 
 def filled(fields: Fields) -> Fields:
-    """Return fields with missing cells filled from their nearest neighbours, lazily for dask.
+    """Return fields (..., y, x) with missing cells filled from their nearest neighbours.
 
-    Parameters
-    ----------
-    fields : numpy.ndarray or dask.array.Array
-        Floating point, shape (..., y, x). A field without any value stays as it is.
+    Lazy for dask. A field without any value stays as it is.
     """
     if isinstance(fields, da.Array):
         # the nearest neighbour must not depend on chunks
@@ -78,14 +69,8 @@ def without_gaps(source: cf.Gridded[Grid]) -> cf.Gridded[Grid]:
 def under_gaps(lr: Any, factor: int, margin: tuple[int, int, int, int]) -> Any:
     """Return where HR cells lie in LR cells in which a predictor is missing, (time, 1, Y, X).
 
-    Parameters
-    ----------
-    lr : array
-        Predictors, shape (time, predictor, y, x), ascending; numpy or dask.
-    factor : int
-        HR cells in an LR cell.
-    margin : tuple of int
-        HR cells to leave out on the low-y, high-y, low-x and high-x side.
+    The predictors are (time, predictor, y, x), numpy or dask; `margin` counts the HR cells to leave
+    out on the low-y, high-y, low-x and high-x side.
     """
     gaps = np.isnan(lr).any(axis=1, keepdims=True)
     repeat = da.repeat if isinstance(gaps, da.Array) else np.repeat

@@ -23,8 +23,6 @@ class Quantity:
 
     Parameters
     ----------
-    name : str
-        Variable name in the training data.
     units : str
         Units of the numbers the model works with.
     attrs : mapping
@@ -42,15 +40,7 @@ class Quantity:
 
 
 def describe(da: xr.DataArray) -> Quantity:
-    """Return name, units and naming attributes of a field.
-
-    Raises
-    ------
-    UnitsError
-        If the field has no usable units.
-    VariableError
-        If no file could hold a variable of that name.
-    """
+    """Return name, units and naming attributes of a field."""
     name = str(da.name)
     if not name.isprintable() or "/" in name:
         raise VariableError(
@@ -66,27 +56,10 @@ def describe(da: xr.DataArray) -> Quantity:
 def stack_fields(
     source: cf.Gridded[Grid], quantities: Sequence[Quantity], *, role: str
 ) -> xr.DataArray:
-    """Stack fields into one lazy array in the units that are asked for.
+    """Stack fields into one lazy array in the units that are asked for: float32, ascending.
 
-    Parameters
-    ----------
-    source : Gridded
-        Holds the fields, under the same name or the same standard name.
-    quantities : sequence of Quantity
-        Fields and units wanted.
-    role : str
-        What they are, for error messages.
-
-    Returns
-    -------
-    xarray.DataArray
-        float32, dims (time, channel, y, x) under the names the dataset uses, latitude and
-        longitude ascending. A dataset without a time dimension gets one of size 1.
-
-    Raises
-    ------
-    VariableError, UnitsError, AxisError
-        If a field is not there, cannot be converted, or has further dimensions.
+    Its dimensions are (time, channel, y, x) under the names the dataset uses; without a dimension
+    of time it gets one of size 1. `role` is for error messages.
     """
     axes, fields = source.axes, []
     for quantity in quantities:
@@ -113,22 +86,7 @@ def stack_fields(
 
 
 def check_finite(values: np.ndarray, names: Sequence[str], times: Any, role: str) -> None:
-    """Refuse missing values.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Shape (time, channel, y, x).
-    names, times : sequence
-        For the message; times may be an array.
-    role : str
-        "predictor" or "label".
-
-    Raises
-    ------
-    MissingValuesError
-        Names the variable, the first time and the number of missing values.
-    """
+    """Refuse missing values in fields (time, channel, y, x); the rest is for the message."""
     finite = np.isfinite(values)
     if finite.all():
         return

@@ -28,19 +28,10 @@ _EPOCH = np.datetime64("2000-01-01", "us")
 
 
 def solar_declination_and_equation_of_time(turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the sun is overhead.
+    """Return the latitude at which the sun is overhead, in radians, and the equation of time.
 
-    Parameters
-    ----------
-    turn : numpy.ndarray
-        Part of the year that has passed: 0 at midnight UTC before January 1, towards 1.
-
-    Returns
-    -------
-    declination : numpy.ndarray
-        Latitude at which the sun is overhead, in radians.
-    equation : numpy.ndarray
-        Equation of time, apparent minus mean solar time, in minutes.
+    The equation of time, apparent minus mean solar time, is in minutes. `turn` is the part of the
+    year that has passed: 0 at midnight UTC before January 1, towards 1.
 
     Notes
     -----
@@ -70,27 +61,12 @@ def solar_declination_and_equation_of_time(turn: np.ndarray) -> tuple[np.ndarray
 
 
 def year_and_day(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how much of the year and of the day has passed.
+    """Return the part of the year that has passed, 0 to 1, and the hour of the day, 0 to 24.
 
-    Parameters
-    ----------
-    time : numpy.ndarray, shape (time,)
-        datetime64 or cftime of any calendar, in UTC.
-
-    Returns
-    -------
-    turn : numpy.ndarray
-        Part of the year, 0 to 1. In the calendars of the real world it is counted in tropical
-        years from the start of 2000, so that leap years do not shift the seasons to and fro (by
-        up to half a degree of declination). In those of models ("360_day", "noleap", ...) and in
-        the Julian one it is the part of the calendar's own year.
-    hour : numpy.ndarray
-        Hour of the day, 0 to 24.
-
-    Raises
-    ------
-    OptionError
-        If a time is missing, or these are no times.
+    Times (time,) are datetime64 or cftime, in UTC. In the calendars of the real world the year is
+    counted in tropical years from the start of 2000, so that leap years do not shift the seasons
+    to and fro (by up to half a degree of declination). In those of models ("360_day", "noleap",
+    ...) and in the Julian one it is the calendar's own.
     """
     time = np.atleast_1d(np.asarray(time))
     if np.issubdtype(time.dtype, np.datetime64):
@@ -113,25 +89,11 @@ def year_and_day(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cos_solar_zenith(time: np.ndarray, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return the cosine of the solar zenith angle at the moment.
+    """Return the cosine of the solar zenith angle at the moment, (time, y, x), float32.
 
-    Parameters
-    ----------
-    time : numpy.ndarray, shape (time,)
-        datetime64 or cftime of any calendar, in UTC.
-    latitude, longitude : numpy.ndarray, shape (y, x)
-        Degrees north and east.
-
-    Returns
-    -------
-    numpy.ndarray, shape (time, y, x)
-        float32, -1 to 1. Below 0 the sun is under the horizon. It is not cut off there: how deep
-        the night is tells dusk from dawn to come.
-
-    Raises
-    ------
-    OptionError
-        If the shapes of latitude and longitude differ, or the times are of another kind.
+    Times (time,) are in UTC, of any calendar; latitude and longitude (y, x) in degrees north and
+    east. Below 0 the sun is under the horizon. It is not cut off there: how deep the night is tells
+    dusk from dawn to come.
 
     Notes
     -----
@@ -164,24 +126,9 @@ def cos_solar_zenith(time: np.ndarray, latitude: np.ndarray, longitude: np.ndarr
 
 
 def local_solar_time(time: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    """Return the apparent solar time.
+    """Return the apparent solar time, (time, y, x), float32: 0 to 24 h, the sun highest at 12.
 
-    Parameters
-    ----------
-    time : numpy.ndarray, shape (time,)
-        datetime64 or cftime of any calendar, in UTC.
-    longitude : numpy.ndarray, shape (y, x)
-        Degrees east.
-
-    Returns
-    -------
-    numpy.ndarray, shape (time, y, x)
-        float32, hours from 0 to 24 (excluded); the sun is highest at 12.
-
-    Raises
-    ------
-    OptionError
-        If the times are of another kind.
+    Times (time,) are in UTC, of any calendar; longitude (y, x) in degrees east.
     """
     turn, hour = year_and_day(time)
     _, equation = solar_declination_and_equation_of_time(turn)

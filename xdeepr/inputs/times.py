@@ -66,15 +66,7 @@ class Times:
 def time_keys(time: xr.DataArray | None) -> np.ndarray:
     """Return an integer for each time that depends on that time alone.
 
-    Parameters
-    ----------
-    time : xarray.DataArray, optional
-        datetime64 or cftime, 1-D or scalar; None stands for a field without time.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64: whole seconds since 1970-01-01 in the axis' own calendar.
+    It is the whole seconds since 1970-01-01 in the axis' own calendar; [0] where there is no time.
     """
     if time is None:
         return np.zeros(1, dtype=np.int64)
@@ -88,20 +80,12 @@ def time_keys(time: xr.DataArray | None) -> np.ndarray:
 
 
 def as_time_features(features: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Return feature -> encoding for what the user gave.
+    """Return feature -> encoding for what the user gave; names alone get the usual encoding.
 
-    Parameters
-    ----------
-    features : sequence or mapping of str to str
-        Names alone mean "cyclical". Encodings of ``hour`` and ``day_of_year``: "cyclical" (cosine
-        and sine, so that 23 h is next to 0 h), "class" (a table of embeddings), "positional" and
-        "timestep" (sinusoids as for the noise level, without and with learnt layers), "none".
-        ``local_solar_time`` and ``cos_solar_zenith`` are fields and have no other encoding.
-
-    Raises
-    ------
-    OptionError
-        For an unknown feature or encoding.
+    Encodings of ``hour`` and ``day_of_year``: "cyclical" (cosine and sine, so that 23 h is next to
+    0 h), "class" (a table of embeddings), "positional" and "timestep" (sinusoids as for the noise
+    level, without and with learnt layers), "none". ``local_solar_time`` and ``cos_solar_zenith``
+    are fields and have no other encoding.
     """
     given = features if isinstance(features, Mapping) else {name: "" for name in features}
     out = {}
@@ -120,24 +104,9 @@ def time_labels(features: Mapping[str, str]) -> dict[str, str]:
 
 
 def time_inputs(time: xr.DataArray | None, features: Mapping[str, str]) -> Times:
-    """Return what a model learns of the times.
+    """Return what a model learns of the times by its features (of :func:`as_time_features`).
 
-    Parameters
-    ----------
-    time : xarray.DataArray, optional
-        datetime64 or cftime, 1-D or scalar; None stands for a field without time.
-    features : mapping of str to str
-        What :func:`as_time_features` returned. The hour is in UTC, with its minutes; the day of
-        the year a fraction of the calendar's year.
-
-    Returns
-    -------
-    Times
-
-    Raises
-    ------
-    AxisError
-        If there is no time although features are wanted.
+    The hour is in UTC, with its minutes; the day of the year a fraction of the calendar's year.
     """
     if time is None:
         if features:
