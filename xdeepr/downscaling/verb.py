@@ -152,17 +152,7 @@ def downscale(
 
 
 def interpolate(source: cf.Gridded[Grid], method: str, factor: int) -> cf.Gridded[Grid]:
-    """Return fields interpolated to a finer grid, lazily: what a downscaled field has to beat.
-
-    Parameters
-    ----------
-    source : Gridded
-        Coarse data.
-    method : str
-        "nearest", "bilinear" or "bicubic".
-    factor : int
-        HR cells in an LR cell along each axis.
-    """
+    """Return fields interpolated to `factor` times finer cells, lazily: what there is to beat."""
     return downscaled(source, interpolation(method, source, factor=factor))
 
 
@@ -179,23 +169,7 @@ def downscaled(
 ) -> cf.Gridded[Grid]:
     """Do what :func:`downscale` does with what was found out and checked at its door.
 
-    Parameters
-    ----------
-    source : Gridded
-        The coarse predictors.
-    model : Model
-        What to use.
-    covariates : Gridded, optional
-        As the user gave them.
-    options : SamplingOptions, optional
-        How to sample. Default: as the model does by itself, with seed 0.
-    members, tile, overlap, missing
-        As given to :func:`downscale`.
-
-    Returns
-    -------
-    Gridded
-        The result on the HR grid.
+    Without options a model samples as it does by itself, with seed 0.
     """
     if model.card is not None:
         check_suits(model.card, source.grid)

@@ -46,7 +46,7 @@ def covariates_on(
 
     Fields that are on this grid (or on a larger one with the same cells) are taken as they
     are; others are interpolated bilinearly by coordinates, those on latitudes and longitudes to
-    grids of all kinds.
+    grids of all kinds. Those that do not cover the HR grid are refused by a GridError.
     """
     fields = [np.asarray(f) for f in _statics(grid, covariates, quantities)]
     check_statics(fields, quantities)
