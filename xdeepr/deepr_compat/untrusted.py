@@ -104,8 +104,9 @@ def read_json(file: Path, *, infinite: Collection[str] = ()) -> dict[str, Any]:
     again = f"{AGAIN}, with all its files"
     text = read_text(file, most=MOST_JSON_BYTES, error=CheckpointError, cure=again)
     try:
-        data = _Reader(infinite).read(text)
+        data = json.loads(text, object_pairs_hook=_object, parse_float=_float)
         check_extent(data, values=len(text))
+        _check_finite(data, infinite)
     except (ValueError, RecursionError) as error:  # JSON's own errors are ValueErrors
         raise CheckpointError(f"{file} is no valid JSON ({error}): {AGAIN}.") from None
     if not isinstance(data, dict):
@@ -115,45 +116,36 @@ def read_json(file: Path, *, infinite: Collection[str] = ()) -> dict[str, Any]:
     return data
 
 
-class _Reader:
-    """Python's JSON reader without what JSON has not: keys twice and infinite numbers."""
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, which has each key once."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:100]!r} is there twice")
+        found[key] = value
+    return found
 
-    def __init__(self, infinite: Collection[str]) -> None:
-        self.infinite = infinite
-        self.constants = 0
 
-    def read(self, text: str) -> Any:
-        data = json.loads(
-            text,
-            object_pairs_hook=self.object,
-            parse_float=self.number,
-            parse_constant=self.constant,
-        )
-        if self.constants:  # one that is no value of a key
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # 1e999, which is no way to write infinity
+        raise ValueError(f"{text[:100]} is not a finite number")
+    return number
+
+
+def _check_finite(value: Any, infinite: Collection[str], key: str | None = None) -> None:
+    """Refuse numbers that are not finite, other than infinite values of these keys."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_finite(inner, infinite, name)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_finite(inner, infinite)
+    elif isinstance(value, float) and not math.isfinite(value):
+        if key is None:
             raise ValueError("a list holds a number that is not finite")
-        return data
-
-    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise ValueError(f"the key {key[:100]!r} is there twice")
-            if isinstance(value, float) and not math.isfinite(value):
-                if key not in self.infinite or math.isnan(value):
-                    raise ValueError(f"{key[:100]!r} is {value}, which is not a finite number")
-                self.constants -= 1
-            found[key] = value
-        return found
-
-    def number(self, text: str) -> float:
-        number = float(text)
-        if math.isinf(number):  # 1e999
-            raise ValueError(f"{text[:100]} is not a finite number")
-        return number
-
-    def constant(self, text: str) -> float:
-        self.constants += 1
-        return float(text)
+        if key not in infinite or math.isnan(value):
+            raise ValueError(f"{key[:100]!r} is {value}, which is not a finite number")
 
 
 def validated(

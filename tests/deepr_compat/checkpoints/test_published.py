@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from tests.deepr_compat.checkpoints.folders import DDIM, UNET, unet, write_diffusion
 from xdeepr.deepr_compat import from_deepr
+from xdeepr.deepr_compat.checkpoints.cards import training_grids
 from xdeepr.deepr_compat.checkpoints.description import (
     MEDITERRANEAN,
     PUBLISHED,
     Description,
     Facts,
 )
-from xdeepr.deepr_compat.checkpoints.domains import training_grids
 from xdeepr.errors import CheckpointError, GridError, OptionError
 from xdeepr.models.hub_answers import RENAMED
 

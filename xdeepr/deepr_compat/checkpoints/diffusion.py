@@ -10,9 +10,14 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from xdeepr.checks import warn
-from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, unscaled
+from xdeepr.deepr_compat.checkpoints.cards import (
+    TrainingGrids,
+    find_scale,
+    make_card,
+    training_grids,
+    unscaled,
+)
 from xdeepr.deepr_compat.checkpoints.description import Description
-from xdeepr.deepr_compat.checkpoints.domains import TrainingGrids, training_grids
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.checkpoints.weights import build, unet_name
 from xdeepr.deepr_compat.schedulers import read_diffusion
@@ -158,12 +163,11 @@ def _normalization(
 ) -> dict[str, Affine]:
     """Return how the numbers were made that the network sees and draws."""
     count, scaling = len(predictors), given.value("normalization")
+    none = {"covariates": unscaled(0)}
     if scaling == "instance":
-        whole = {role: Affine.instance(count) for role in ("predictors", "target")}
-        return {**whole, "covariates": unscaled(0)}
+        return {role: Affine.instance(count) for role in ("predictors", "target")} | none
     if scaling == "none":
-        plain = {role: unscaled(count) for role in ("predictors", "target", "base")}
-        return {**plain, "covariates": unscaled(0)}
+        return {role: unscaled(count) for role in ("predictors", "target", "base")} | none
     scale = find_scale(given, layout, predictors, grids)
     target = scale.label
     if given.value("target") == "residual":
@@ -174,9 +178,4 @@ def _normalization(
                 " xdeepr reads 'residual' with 'instance' or 'none', or with a base_model=."
             )
         target = Affine(target.mean * 0, target.std, target.method)
-    return {
-        "predictors": scale.features,
-        "base": scale.label,
-        "target": target,
-        "covariates": unscaled(0),
-    }
+    return {"predictors": scale.features, "base": scale.label, "target": target} | none

@@ -36,8 +36,10 @@ WEIGHTS: dict[Kind, tuple[str, ...]] = {
 }
 """Names of the file of weights; the first that is there is read."""
 
-_MODEL_TYPES: dict[str, Kind] = {"conv_swin2sr": "conv-swin2sr", "convbilinear": "conv-baseline"}
-_ARCHITECTURES = {"conv_swin2sr": "ConvSwin2SR", "convbilinear": "ConvBaseline"}
+_MODEL_TYPES: dict[str, tuple[Kind, str]] = {
+    "conv_swin2sr": ("conv-swin2sr", "ConvSwin2SR"),
+    "convbilinear": ("conv-baseline", "ConvBaseline"),
+}
 
 
 @dataclass(frozen=True)
@@ -95,17 +97,17 @@ def _kind(config: Mapping[str, Any], file: Path) -> Kind:
     if name == "UNet2DModel":
         return "diffusion"
     if isinstance(model_type, str) and model_type in _MODEL_TYPES:
-        wanted = _ARCHITECTURES[model_type]
+        kind, wanted = _MODEL_TYPES[model_type]
         stated = config.get("architectures", [wanted])
         if stated != [wanted]:  # the first models of type "convbilinear" were another network
             raise CheckpointError(
                 f"{file} is of a {stated!r}, an early network of DeepR that was given up: xdeepr"
                 f" reads {wanted} of this model type; take the newest revision from the Hub."
             )
-        return _MODEL_TYPES[model_type]
+        return kind
     raise CheckpointError(
         f"{file} is of a {name or model_type or 'model without a name'!r}: of DeepR's networks"
-        f" xdeepr reads {', '.join(_ARCHITECTURES.values())} and UNet2DModel."
+        f" xdeepr reads {', '.join(name for _, name in _MODEL_TYPES.values())} and UNet2DModel."
     )
 
 

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdeepr.deepr_compat.checkpoints.cards import find_scale, make_card, unscaled
+from xdeepr.deepr_compat.checkpoints.cards import (
+    TrainingGrids,
+    find_scale,
+    make_card,
+    training_grids,
+    unscaled,
+)
 from xdeepr.deepr_compat.checkpoints.description import Description
-from xdeepr.deepr_compat.checkpoints.domains import TrainingGrids, training_grids
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.checkpoints.weights import build
 from xdeepr.deepr_compat.untrusted import AGAIN

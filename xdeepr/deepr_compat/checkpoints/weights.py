@@ -88,10 +88,7 @@ def load_weights(network: nn.Module, file: Path, *, rename: Rename = lambda name
 
 
 def unet_name(name: str) -> str:
-    """Return the name of a tensor of a ``UNet2DModel`` in the published U-Net.
-
-    Attention layers were named otherwise before diffusers 0.17.
-    """
+    """Return the published U-Net's name of a tensor; attention had others before diffusers 0.17."""
     old = _OLD_NAME.fullmatch(name)
     if old:
         name = f"{old[1]}.{_OLD_ATTENTION[old[2]]}.{old[3]}"

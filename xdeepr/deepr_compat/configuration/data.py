@@ -12,11 +12,7 @@ import xarray as xr
 from xdeepr import cf
 from xdeepr.checks import nearest
 from xdeepr.deepr_compat.configuration.files import open_fields, open_static
-from xdeepr.deepr_compat.configuration.schema import (
-    PARAMETERS,
-    TrainingConfiguration,
-    TrainingParameters,
-)
+from xdeepr.deepr_compat.configuration.schema import PARAMETERS, TrainingConfiguration
 from xdeepr.deepr_compat.configuration.schema_data import (
     STATICS,
     Coverage,
@@ -206,10 +202,7 @@ def at_times(ds: xr.Dataset, period: Period, role: str) -> xr.Dataset:
         raise AxisError(f"{role}: the fields have no time axis, so no period can be chosen.")
     cf.check_time(ds, axes.time)
     cut = ds.sel({axes.time: slice(period.start, period.end)})
-    stamps = cut[axes.time].dt
-    named = period.months()
-    pairs = zip(stamps.year.values, stamps.month.values, strict=True)
-    inside = np.array([f"{year:04d}{month:02d}" in named for year, month in pairs], dtype=bool)
+    inside = cut[axes.time].dt.strftime("%Y%m").isin(sorted(period.months())).values
     if not inside.any():
         index = ds.indexes[axes.time]
         raise AxisError(
@@ -265,20 +258,14 @@ def _between(ds: xr.Dataset, window: slice, name: str) -> xr.Dataset:
 
 
 def static_covariates(
-    data: DataConfiguration,
-    training: TrainingConfiguration,
-    parameters: TrainingParameters,
-    options: Mapping[str, Any],
+    data: DataConfiguration, training: TrainingConfiguration, options: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Return the static covariates, by the names of `add_auxiliary`.
-
-    The keywords of `fit` so far say whether the normalization needs a mask.
-    """
-    features, auxiliary = data.features_configuration, data.asked_statics()
+    """Return the static covariates; the keywords of `fit` say if the normalization needs a mask."""
+    features, parameters = data.features_configuration, training.parameters
     unused = set(parameters.encodings().values()) == {"none"}
     if features is not None and features.add_auxiliary.time and unused:
         note(f"{_AUXILIARY}.time has no effect: {PARAMETERS}.hour_embed_type is 'none'")
-    chosen = auxiliary
+    chosen = auxiliary = data.asked_statics()
     if parameters.static_covariables is not None:
         chosen = tuple(map(_static_name, parameters.static_covariables))
         for name in auxiliary:
@@ -307,23 +294,18 @@ def _static_name(name: str) -> str:
 
 def unread_statics(data: DataConfiguration, chosen: tuple[str, ...]) -> None:
     """Say which locations of static fields are not read, those not chosen."""
-    for section, resolution in (("features_configuration", "low"), ("label_configuration", "high")):
-        for key, kind in (("land_mask_location", "lsm"), ("orography_location", "orog")):
-            there = getattr(getattr(data, section), key, None) is not None
-            if there and f"{kind}-{resolution}" not in chosen:
-                note(
-                    f"{_HERE}.{section}.{key} is not read: add_auxiliary.{kind}-{resolution} does"
-                    " not ask for it"
-                )
+    for name in STATICS:
+        section, key, location = data.static_location(name)
+        if location is not None and name not in chosen:
+            note(f"{_HERE}.{section}.{key} is not read: add_auxiliary.{name} does not ask for it")
 
 
 def _with_mask(data: DataConfiguration, chosen: tuple[str, ...]) -> tuple[str, ...]:
     """Add a land–sea mask, by which fields are normalized."""
     if "lsm-high" in chosen or "lsm-low" in chosen:
         return chosen
-    there = {"label_configuration": "lsm-high", "features_configuration": "lsm-low"}
-    for section, name in there.items():
-        if getattr(getattr(data, section), "land_mask_location", None) is not None:
+    for name in ("lsm-high", "lsm-low"):
+        if data.static_location(name)[2] is not None:
             note(f"{name} is a condition of the network too, because the method is landmask-wise")
             return (name, *chosen)
     raise OptionError(
@@ -352,16 +334,13 @@ def _statics(
 
 def _static(configuration: DataConfiguration, name: str) -> xr.DataArray:
     """Open one static field, under the name it is to have."""
-    kind, resolution = name.split("-")
-    role = _FEATURES if resolution == "low" else _LABELS
-    key = "land_mask_location" if kind == "lsm" else "orography_location"
-    location = getattr(getattr(configuration, role), key, None)
+    section, key, location = configuration.static_location(name)
     if location is None:
         raise OptionError(
-            f"{_AUXILIARY}.{name} is asked for, but {role}.{key} does not say where it is."
+            f"{_AUXILIARY}.{name} is asked for, but {section}.{key} does not say where it is."
         )
     field = open_static(location, key)
-    return field if resolution == "high" else field.rename(f"{field.name}_low")
+    return field.rename(f"{field.name}_low") if name.endswith("-low") else field
 
 
 def _on(grid: Grid, fields: Sequence[xr.DataArray]) -> xr.Dataset:

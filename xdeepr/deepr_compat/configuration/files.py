@@ -174,10 +174,7 @@ def _only(ds: xr.Dataset, name: str) -> xr.Dataset:
 
 
 def open_static(location: str, key: str) -> xr.DataArray:
-    """Open a land–sea mask or an orography without time, by the key that names its file.
-
-    A file with several times gives their mean, as in DeepR.
-    """
+    """Open a static field by the key that names its file: the mean of its times, as in DeepR."""
     ds = open_file(location)
     axes = cf.find_axes(ds)
     candidates = cf.spatial_variables(ds, axes)

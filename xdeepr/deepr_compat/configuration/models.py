@@ -46,14 +46,6 @@ _INSTEAD = {
 _PIPELINES = ("cddpm", "cddpmpipeline")
 """DeepR's names of a diffusion model as a whole; they say nothing of its network."""
 
-_PUBLISHED = {
-    "unet2d": "published-unet",
-    "unet": "published-unet",
-    "conv-swin2sr": "published-conv-swin2sr",
-    "conv-baseline": "published-conv-baseline",
-}
-"""A network of DeepR -> its name here once it was read from one of DeepR's own checkpoints."""
-
 
 def load_model(
     name: str, data: Data, parameters: TrainingParameters | None = None, *, progress: bool = True
@@ -145,7 +137,9 @@ def check_model(model: Downscaler, training: TrainingConfiguration, key: str) ->
 def check_network(model: Downscaler, wanted: str, path: str) -> None:
     """Refuse a model with another network than the class name at a path means."""
     name = model.card.network["name"]
-    if name not in (wanted, _PUBLISHED.get(wanted)):
+    # so is registered what was read from one of DeepR's own checkpoints
+    published = f"published-{wanted.removesuffix('2d')}"
+    if name not in (wanted, published):
         raise OptionError(
             f"{path}: the network of {model.card.name!r} is {name!r}, but class_name means"
             f" {wanted!r}."
@@ -184,9 +178,6 @@ def note_unused(configuration: Configuration, key: str) -> None:
             " has its own encoding of the time"
         )
     unread_statics(data, data.asked_statics())
-
-
-# --- its use -------------------------------------------------------------------------------
 
 
 def noise_options(
@@ -233,10 +224,7 @@ def forecast(
     scheduler: SchedulerConfiguration | None,
     statics: xr.Dataset | None,
 ) -> xr.Dataset:
-    """Downscale a part of the data with a model or an interpolation; nothing is computed.
-
-    A scheduler gives a loaded model another solver than its own.
-    """
+    """Downscale a part lazily; a scheduler gives a loaded model another solver than its own."""
     from xdeepr.downscaling import downscale
 
     options: dict[str, Any] = {"batch_size": sampling.batch_size}
@@ -255,8 +243,7 @@ def forecast(
         options["seed"] = sampling.seed or 0
         options["sampler"] = _sampler(model, sampling, scheduler)
     else:
-        name = f"the {model.card.kind} model {model.card.name!r}"
-        _note_no_draws(sampling, scheduler, name)
+        _note_no_draws(sampling, scheduler, f"the {model.card.kind} model {model.card.name!r}")
     return downscale(part.lr, model, covariates=_usable(model, statics), **options)
 
 
@@ -353,7 +340,6 @@ def in_files(ds: xr.Dataset, task: InferenceConfiguration) -> Iterator[tuple[str
         for month in dict.fromkeys(months):
             yield f"prediction_{month}.nc", ds.isel({dim: np.flatnonzero(months == month)})
     else:
-        stamps = index.strftime("%Y-%m-%dT%H%M")
-        for first in range(0, index.size, task.batch_size or BATCH):
-            batch = ds.isel({dim: slice(first, first + (task.batch_size or BATCH))})
-            yield f"prediction_{stamps[first]}.nc", batch
+        stamps, size = index.strftime("%Y-%m-%dT%H%M"), task.batch_size or BATCH
+        for first in range(0, index.size, size):
+            yield f"prediction_{stamps[first]}.nc", ds.isel({dim: slice(first, first + size)})

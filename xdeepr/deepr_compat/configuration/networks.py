@@ -108,8 +108,9 @@ def architecture_of(class_name: str, kind: str, path: str) -> Architecture:
 class Translated(NamedTuple):
     """A network's part of a configuration: its keywords here, and what they say of other things.
 
-    `stated` are channels and sizes, to be compared with the data; `labels` choose the embedding of
-    the hour; `interpolation` is the one that the network adds to, if it is another than xdeepr's.
+    It stands at `path`. `stated` are channels and sizes, to be compared with the data; `labels`
+    choose the embedding of the hour; `interpolation` is the one that the network adds to, if it is
+    another than xdeepr's.
     """
 
     architecture: Architecture
@@ -117,6 +118,7 @@ class Translated(NamedTuple):
     stated: Mapping[str, Any]
     labels: Mapping[str, Any]
     interpolation: str | None
+    path: str
 
 
 def translate(network: NetworkConfiguration, kind: str, path: str) -> Translated:
@@ -144,7 +146,7 @@ def translate(network: NetworkConfiguration, kind: str, path: str) -> Translated
                 f" (known: {', '.join(sorted(ours))})"
             )
     named = {"name": architecture.network, **keywords}
-    return Translated(architecture, named, stated, labels, keywords.get("interpolation"))
+    return Translated(architecture, named, stated, labels, keywords.get("interpolation"), path)
 
 
 def network_keywords(name: str) -> tuple[str, ...]:

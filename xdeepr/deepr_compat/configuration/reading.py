@@ -57,10 +57,7 @@ class _Loader(yaml.SafeLoader):
 def read_configuration(source: str | os.PathLike[str] | Mapping[str, Any]) -> Configuration:
     """Read a configuration from a YAML file, or what one holds, and check it; no data are opened.
 
-    Returns
-    -------
-    Configuration
-        Frozen. ``.notes()`` names the keys that have no effect here.
+    ``.notes()`` of the result names the keys that have no effect here.
 
     Raises
     ------

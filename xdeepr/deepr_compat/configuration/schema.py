@@ -124,9 +124,7 @@ class TrainingParameters(ConfigurationSection):
     hub_private_repo: Flag = False
 
     # keys of DeepR without effect here
-    eval_batch_size: Count | None = unused(
-        "the validation part is done in batches of the training's size"
-    )
+    eval_batch_size: Count | None = unused("the validation part has the training's batch size")
     image_size: Any = unused("the size of the fields is that of the data")
     num_workers: Whole | None = unused("the training data are read once and kept in memory")
     num_samples: Whole | None = unused(_PICTURES)
@@ -190,16 +188,20 @@ class TrainingConfiguration(ConfigurationSection):
                 f" model_configuration.{needed[0]}.trained_model_dir"
             )
 
+    @property
+    def parameters(self) -> TrainingParameters:
+        """The parameters of a model that is to be trained."""
+        assert self.training_parameters is not None  # checked when it was read
+        return self.training_parameters
+
     def part(self, name: str) -> Any:
         """Return a part of the model's configuration, or None."""
         return getattr(self.model_configuration, name)
 
     @property
     def main(self) -> tuple[str, NetworkConfiguration | None]:
-        """The network that this type is about, and the key it stands under.
-
-        DeepR evaluates diffusion models with `neural_network`.
-        """
+        """The key of the network that this type is about, and that network."""
+        # DeepR evaluates diffusion models with `neural_network`
         if self.type in ("diffusion", "latent") and self.part("eps_model") is not None:
             return "eps_model", self.part("eps_model")
         return "neural_network", self.part("neural_network")
@@ -270,9 +272,7 @@ class Visualizations(ConfigurationSection):
         SamplePictures | None, BeforeValidator(_as_pictures)
     ] = None
     metrics_global_map: ScoreMaps | None = None
-    giff_timestep_freq: dict[str, Any] | None = unused(
-        "no animation of the reverse diffusion is made"
-    )
+    giff_timestep_freq: dict[str, Any] | None = unused("the reverse diffusion is not animated")
 
     samples = Either("sample_observation_vs_prediction", "sample_observation_versus_prediction")
 

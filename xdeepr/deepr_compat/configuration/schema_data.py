@@ -242,6 +242,13 @@ class DataConfiguration(ConfigurationSection):
         named = {name: getattr(self.split_coverages, name, None) for name in SPLITS}
         return {name: period for name, period in named.items() if period is not None}
 
+    def static_location(self, name: str) -> tuple[str, str, str | None]:
+        """Return section, key and location of a static field, named as in :data:`STATICS`."""
+        kind, resolution = name.split("-")
+        section = "features_configuration" if resolution == "low" else "label_configuration"
+        key = "land_mask_location" if kind == "lsm" else "orography_location"
+        return section, key, getattr(getattr(self, section), key, None)
+
     def asked_statics(self) -> tuple[str, ...]:
         """Return the static fields that `add_auxiliary` names."""
         features = self.features_configuration

@@ -42,10 +42,7 @@ BY_HOUR = ("rmse", "mae")
 
 
 def planned_files(validation: ValidationConfiguration, folder: Path) -> list[Path]:
-    """Return the netCDF files that a validation is going to write into a folder.
-
-    A note says if its pictures cannot be drawn.
-    """
+    """Return the netCDF files of a validation; a note says if its pictures cannot be drawn."""
     files = [folder / SCORES]
     if validation.visualizations.metrics_global_map is not None:
         files += [folder / MAPS, folder / HOURS]
@@ -119,10 +116,7 @@ def _write(scores: xr.Dataset, folder: Path, *, overwrite: bool) -> list[Path]:
 
 
 def by_hour(series: xr.Dataset, time: str) -> xr.Dataset:
-    """Average the scores of single times over each hour of the day (UTC).
-
-    These are the scores that are means over times, or roots of such means.
-    """
+    """Average the scores that are means, or roots of means, over each hour of the day (UTC)."""
     hours = series[time].dt.hour.rename("hour")
     weights = series["count"]
     total = weights.groupby(hours).sum()

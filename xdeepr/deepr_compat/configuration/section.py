@@ -117,14 +117,9 @@ def unused(reason: str) -> Any:
 
 def keys_of(section: type[ConfigurationSection]) -> dict[str, type[ConfigurationSection] | None]:
     """Return the keys of a section as they are written, and the class of section below each."""
-    return {
-        field.alias or name: next(
-            (
-                kind
-                for kind in (field.annotation, *get_args(field.annotation))
-                if isinstance(kind, type) and issubclass(kind, ConfigurationSection)
-            ),
-            None,
-        )
-        for name, field in section.model_fields.items()
-    }
+    below: dict[str, type[ConfigurationSection] | None] = {}
+    for name, field in section.model_fields.items():
+        kinds = [k for k in (field.annotation, *get_args(field.annotation)) if isinstance(k, type)]
+        sections = (kind for kind in kinds if issubclass(kind, ConfigurationSection))
+        below[field.alias or name] = next(sections, None)
+    return below

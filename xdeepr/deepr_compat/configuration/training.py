@@ -94,80 +94,72 @@ def plan_training(configuration: Configuration) -> TrainingPlan | None:
     training, data = configuration.training_configuration, configuration.data_configuration
     if training is None or training.trained is not None:
         return None
-    parameters = training.training_parameters
-    assert parameters is not None and data is not None  # checked when it was read
+    assert data is not None  # checked when it was read
     if data.label_configuration is None:
         raise OptionError(
             "data_configuration.label_configuration is missing: a training needs labels."
         )
     part, network = training.main
     assert network is not None
-    path = f"{MODEL}.{part}"
-    translated = translate(network, training.type, path)
+    translated = translate(network, training.type, f"{MODEL}.{part}")
+    parameters = training.parameters
     options = _length(parameters) | _scaling(data, parameters)
     options["variables"] = list(data.label_configuration.names)
-    statics = static_covariates(data, training, parameters, options)
+    statics = static_covariates(data, training, options)
     trained_obs = training.part("trained_obs_model")
     return TrainingPlan(
         Stage(
-            options | _model(training, parameters, translated, path),
+            options | _model(training, translated),
             translated.stated,
-            path,
+            translated.path,
             statics,
             translated.architecture.any_size,
         ),
         None if trained_obs is None else _trained(trained_obs, "end2end", "trained_obs_model"),
-        _autoencoder(training, parameters, options),
+        _autoencoder(training, options),
         Path(parameters.output_dir),
         parameters.overwrite_output_dir,
         _repository(parameters),
         parameters.hub_private_repo,
-        None if parameters.learn_residuals is None else _target(training.type, parameters),
+        None if parameters.learn_residuals is None else _target(training),
     )
 
 
-def _model(
-    training: TrainingConfiguration,
-    parameters: TrainingParameters,
-    translated: Translated,
-    path: str,
-) -> dict[str, Any]:
+def _model(training: TrainingConfiguration, translated: Translated) -> dict[str, Any]:
     """Return the keywords that say which model it is."""
-    kind, model = training.type, translated.architecture.model
+    kind, model, parameters = training.type, translated.architecture.model, training.parameters
     if kind == "latent":
         model = "latent"
     elif kind == "end2end" and model == "ddpm":  # a network without a loss of its own
         model = "regression"
     options: dict[str, Any] = {"model": model, "network": dict(translated.network)}
-    options["time_features"] = _time_features(training, parameters, translated, path)
+    options["time_features"] = _time_features(training, translated)
     if kind in ("diffusion", "latent"):
         options["diffusion"] = noise_options(training.part("scheduler"))
     if kind != "latent":  # there the autoencoder has decided
-        options["target"] = _target(kind, parameters, translated.interpolation, path)
+        options["target"] = _target(training, translated)
     if parameters.loss is not None:
         options["loss"] = parameters.loss
     return options
 
 
-def _target(
-    kind: str, parameters: TrainingParameters, interpolation: str | None = None, path: str = ""
-) -> str:
+def _target(training: TrainingConfiguration, translated: Translated | None = None) -> str:
     """Return what is learnt.
 
     DeepR's regressions add to an interpolation: the residual, unless it is another interpolation
     than xdeepr's, which the network then has inside.
     """
-    residual = parameters.learn_residuals
-    if interpolation is not None:
+    residual = training.parameters.learn_residuals
+    if translated is not None and translated.interpolation is not None:
         if residual:
             raise OptionError(
-                f"{path}.kwargs.interpolation_method is {interpolation!r}, but"
-                f" {PARAMETERS}.learn_residuals learns what is added to"
-                f" {INTERPOLATION!r}: drop one."
+                f"{translated.path}.kwargs.interpolation_method is {translated.interpolation!r},"
+                f" but {PARAMETERS}.learn_residuals learns what is added to {INTERPOLATION!r}: drop"
+                " one."
             )
         return "field"
     if residual is None:
-        residual = kind == "end2end"
+        residual = training.type == "end2end"
     return "residual" if residual else "field"
 
 
@@ -233,14 +225,9 @@ def _scaling(data: DataConfiguration, parameters: TrainingParameters) -> dict[st
     return {"normalization": methods[0][0], "by_month": methods[0][1]} if methods else {}
 
 
-def _time_features(
-    training: TrainingConfiguration,
-    parameters: TrainingParameters,
-    translated: Translated,
-    path: str,
-) -> dict[str, str]:
+def _time_features(training: TrainingConfiguration, translated: Translated) -> dict[str, str]:
     """Return ``time_features`` of `fit`, compared with the keywords of the network."""
-    encodings = parameters.encodings()
+    encodings = training.parameters.encodings()
     key = f"{PARAMETERS}.hour_embed_type"
     if training.type == "autoencoder":
         if encodings != {"hour": "none"}:
@@ -250,8 +237,9 @@ def _time_features(
     for keyword, value in translated.labels.items():
         if value != needed[keyword]:
             raise OptionError(
-                f"{path}.kwargs.{keyword} is {value!r}, but {key} is {encodings['hour']!r}, which"
-                f" needs {needed[keyword]!r}: leave {keyword} out, it follows from hour_embed_type."
+                f"{translated.path}.kwargs.{keyword} is {value!r}, but {key} is"
+                f" {encodings['hour']!r}, which needs {needed[keyword]!r}: leave {keyword} out, it"
+                " follows from hour_embed_type."
             )
     if translated.architecture.any_size:
         return encodings
@@ -279,7 +267,7 @@ def _trained(part: NetworkConfiguration, kind: str, name: str) -> Trained:
 
 
 def _autoencoder(
-    training: TrainingConfiguration, parameters: TrainingParameters, options: Mapping[str, Any]
+    training: TrainingConfiguration, options: Mapping[str, Any]
 ) -> Trained | Stage | None:
     """Return the autoencoder of a latent model: where it is, or how to train it."""
     part = training.part("autoencoder")
@@ -287,14 +275,13 @@ def _autoencoder(
         return None
     if part.trained is not None:
         return _trained(part, "autoencoder", "autoencoder")
-    path = f"{MODEL}.autoencoder"
-    translated = translate(part, "autoencoder", path)
+    translated = translate(part, "autoencoder", f"{MODEL}.autoencoder")
     own = dict(options)
     own.pop("covariate_dropout", None)
     own |= {key: f"{options[key]}-autoencoder" for key in ("name", "keep") if key in options}
     own |= {"model": "autoencoder", "network": dict(translated.network), "time_features": {}}
-    own["target"] = _target("latent", parameters)
-    return Stage(own, translated.stated, path, (), True)
+    own["target"] = _target(training)
+    return Stage(own, translated.stated, translated.path, (), True)
 
 
 def _repository(parameters: TrainingParameters) -> str | None:

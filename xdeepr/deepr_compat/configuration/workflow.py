@@ -163,13 +163,11 @@ def _planned(config: Source) -> tuple[Configuration, TrainingPlan | None]:
         section = sampling[-1].section_name
         raise OptionError(f"{section}.model is missing: name a folder, or train a model.")
     data = configuration.data_configuration
-    if data is not None and data.label_configuration is None:
-        for task in _tasks(configuration):
-            if isinstance(task, ValidationConfiguration):
-                raise OptionError(
-                    f"{task.section_name} needs the truth: give"
-                    " data_configuration.label_configuration."
-                )
+    validates = any(isinstance(task, ValidationConfiguration) for task in _tasks(configuration))
+    if validates and data is not None and data.label_configuration is None:
+        raise OptionError(
+            "validation_configuration needs the truth: give data_configuration.label_configuration."
+        )
     if training is not None and training.type == "autoencoder" and (plan is None or sampling):
         raise OptionError(
             "training_configuration.type: an autoencoder compresses and does not downscale: leave"
