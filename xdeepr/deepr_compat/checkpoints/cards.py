@@ -24,9 +24,6 @@ from xdeepr.normalization import Affine
 
 Shape = tuple[int, int]
 
-Method = Literal["domain-wise", "pixel-wise", "landmask-wise"]
-"""Which cells share a mean and a deviation, as DeepR called it."""
-
 
 @dataclass(frozen=True)
 class TrainingGrids:
@@ -158,7 +155,7 @@ def unscaled(channels: int) -> Affine:
 class _Part(Section):
     """Means and deviations of predictors or target."""
 
-    method: Method
+    method: Literal["domain-wise", "pixel-wise", "landmask-wise"]
     period: Literal["monthly"] = Field(alias="time-agg")
     average: Any
     standard_deviation: Any

@@ -71,18 +71,17 @@ class Span:
 class Domain:
     """The region a model was trained on: latitude and longitude of its LR and HR cells."""
 
-    name: str
     lr: tuple[Span, Span]
     hr: tuple[Span, Span]
 
 
 MEDITERRANEAN = Domain(
-    "western Mediterranean: 37.00 to 44.95 °N, 6.85 °W to 5.10 °E",
     # DeepR selects 35.50 to 46.45 and -8.35 to 6.60 from ERA5's own grid, whose points are at
     # whole quarters of a degree (its full domain is 66.25 to 29 and -20.5 to 39.25)
     lr=(Span(35.5, 0.25, 44), Span(-8.25, 0.25, 60)),
     hr=(Span(37.0, 0.05, 160), Span(-6.85, 0.05, 240)),
 )
+"""The western Mediterranean: 37.00 to 44.95 °N, 6.85 °W to 5.10 °E."""
 
 
 @dataclass(frozen=True)

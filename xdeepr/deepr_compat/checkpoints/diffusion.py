@@ -10,13 +10,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from xdeepr.checks import warn
-from xdeepr.deepr_compat.checkpoints.cards import (
-    TrainingGrids,
-    find_scale,
-    make_card,
-    training_grids,
-    unscaled,
-)
+from xdeepr.deepr_compat.checkpoints import cards
 from xdeepr.deepr_compat.checkpoints.description import Description
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.checkpoints.weights import build, unet_name
@@ -64,14 +58,14 @@ def diffusion_model(
     config = _checked(keywords, layout)
     _require(layout, given, config)
     predictors = given.quantities(config.out_channels)
-    grids = training_grids(given, config.sample_size, factor=given.factor)
+    grids = cards.training_grids(given, config.sample_size, factor=given.factor)
     hour = given.value("hour") or "none"
     time_features = {} if hour == "none" else {"hour": hour}
     card_config = {**keywords, "time_labels": time_features}
     parts = {} if base is None else {"base": _base_model(base, layout, given, name)}
     diffusion = read_diffusion(given.scheduler or layout.scheduler or {})
     _warn_of_options(diffusion, given)
-    card = make_card(
+    card = cards.make_card(
         name,
         "diffusion",
         grids=grids,
@@ -157,18 +151,18 @@ def _normalization(
     layout: Layout,
     given: Description,
     predictors: tuple[Quantity, ...],
-    grids: TrainingGrids,
+    grids: cards.TrainingGrids,
     *,
     with_base: bool,
 ) -> dict[str, Affine]:
     """Return how the numbers were made that the network sees and draws."""
     count, scaling = len(predictors), given.value("normalization")
-    none = {"covariates": unscaled(0)}
+    none = {"covariates": cards.unscaled(0)}
     if scaling == "instance":
         return {role: Affine.instance(count) for role in ("predictors", "target")} | none
     if scaling == "none":
-        return {role: unscaled(count) for role in ("predictors", "target", "base")} | none
-    scale = find_scale(given, layout, predictors, grids)
+        return {role: cards.unscaled(count) for role in ("predictors", "target", "base")} | none
+    scale = cards.find_scale(given, layout, predictors, grids)
     target = scale.label
     if given.value("target") == "residual":
         if not with_base:

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdeepr.deepr_compat.checkpoints.cards import (
-    TrainingGrids,
-    find_scale,
-    make_card,
-    training_grids,
-    unscaled,
-)
+from xdeepr.deepr_compat.checkpoints import cards
 from xdeepr.deepr_compat.checkpoints.description import Description
 from xdeepr.deepr_compat.checkpoints.layouts import Layout
 from xdeepr.deepr_compat.checkpoints.weights import build
@@ -43,20 +37,20 @@ def regression_model(layout: Layout, given: Description, name: str) -> Downscale
     predictors = given.quantities(config["in_channels"])
     lr_shape: tuple[int, int] = tuple(config["lr_shape"])
     height, width = ((n - 2 * config["context"]) * factor for n in lr_shape)
-    grids = training_grids(given, (height, width), factor=factor, lr_shape=lr_shape)
+    grids = cards.training_grids(given, (height, width), factor=factor, lr_shape=lr_shape)
     covariates, statics = _covariates(given, config["covariate_channels"], grids)
-    normalization = {role: unscaled(len(predictors)) for role in ("predictors", "target")}
+    normalization = {role: cards.unscaled(len(predictors)) for role in ("predictors", "target")}
     if scaling == "scale":
-        scale = find_scale(given, layout, predictors, grids)
+        scale = cards.find_scale(given, layout, predictors, grids)
         normalization = {"predictors": scale.features, "target": scale.label}
-    card = make_card(
+    card = cards.make_card(
         name,
         "regression",
         grids=grids,
         given=given,
         predictors=predictors,
         network={"name": registered, "config": config},
-        normalization={**normalization, "covariates": unscaled(len(covariates))},
+        normalization={**normalization, "covariates": cards.unscaled(len(covariates))},
         target="field",
         channels=("predictors", "covariates"),
         covariates=covariates,
@@ -124,7 +118,7 @@ def _require(
 
 
 def _covariates(
-    given: Description, count: int, grids: TrainingGrids
+    given: Description, count: int, grids: cards.TrainingGrids
 ) -> tuple[tuple[Quantity, ...], np.ndarray]:
     """Return the static HR fields that the network was trained with, shape (count, y, x)."""
     if not count:

@@ -70,10 +70,7 @@ class Data:
 
 
 def open_data(configuration: DataConfiguration, *, statics: tuple[str, ...] | None = None) -> Data:
-    """Open the fields lazily, cut them to their domains, and split them.
-
-    The static fields wanted are named as in `add_auxiliary`, and by default those that stand there.
-    """
+    """Open, cut and split fields lazily; `statics` take the place of those `add_auxiliary` has."""
     features, labels = configuration.features_configuration, configuration.label_configuration
     periods = configuration.periods()
     months = frozenset().union(*(p.months() for p in periods.values())) if periods else None
@@ -135,11 +132,7 @@ def _coarsened(
 
 
 def within(ds: xr.Dataset, coverage: Coverage, role: str) -> xr.Dataset:
-    """Return the cells whose centres are in a box; its longitudes are those of the result.
-
-    The fields are on a latitude/longitude grid, in any order and longitude convention; `role` is
-    their section.
-    """
+    """Return the cells of a latitude/longitude grid with centres in a box, in its longitudes."""
     grid = grid_of(ds)
     if not grid.geographic:
         raise GridError(

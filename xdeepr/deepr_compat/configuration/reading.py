@@ -62,9 +62,8 @@ def read_configuration(source: str | os.PathLike[str] | Mapping[str, Any]) -> Co
     Raises
     ------
     OptionError
-        If the file is missing or no YAML, has a key twice or builds objects, or if a key is
-        unknown, missing or of the wrong type. All that is wrong is named at once, with the path
-        of each key and the nearest known one.
+        If the file is missing or no plain YAML, or a key is there twice, unknown, missing or of the
+        wrong type. All that is wrong is named at once, with the path of each key.
 
     Examples
     --------

@@ -73,11 +73,7 @@ def score_forecast(
     overwrite: bool,
     progress: bool,
 ) -> tuple[xr.Dataset, list[Path]]:
-    """Compute a forecast once, score it, and write and draw what is asked for.
-
-    Static fields give coast and heights to the pictures. Returned are the scores, as
-    :func:`xdeepr.verify` gives them, and the files.
-    """
+    """Compute a forecast once, score it, write and draw what is asked for: scores and files."""
     assert part.hr is not None  # checked before the data were opened
     axes = cf.find_axes(out)
     baseline: Any = None if validation.baseline == "none" else validation.baseline

@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
+from xdeepr.deepr_compat.configuration import models
 from xdeepr.deepr_compat.configuration.data import Data, static_covariates
-from xdeepr.deepr_compat.configuration.models import (
-    available_device,
-    check_network,
-    load_model,
-    noise_options,
-)
 from xdeepr.deepr_compat.configuration.networks import (
     INTERPOLATION,
     Stage,
@@ -135,7 +130,7 @@ def _model(training: TrainingConfiguration, translated: Translated) -> dict[str,
     options: dict[str, Any] = {"model": model, "network": dict(translated.network)}
     options["time_features"] = _time_features(training, translated)
     if kind in ("diffusion", "latent"):
-        options["diffusion"] = noise_options(training.part("scheduler"))
+        options["diffusion"] = models.noise_options(training.part("scheduler"))
     if kind != "latent":  # there the autoencoder has decided
         options["target"] = _target(training, translated)
     if parameters.loss is not None:
@@ -299,9 +294,6 @@ def _repository(parameters: TrainingParameters) -> str | None:
     return parameters.hf_repo_name or None
 
 
-# --- the training -------------------------------------------------------------------------
-
-
 Arguments = tuple[xr.Dataset, xr.Dataset, Mapping[str, Any]]
 """LR fields, labels and keywords of :func:`xdeepr.fit`."""
 
@@ -330,7 +322,7 @@ def prepare(plan: TrainingPlan, data: Data, *, progress: bool) -> Prepared:
     more: dict[str, Any] = {}
     device = plan.stage.options.get("device")
     if device is not None:
-        more["device"] = available_device(device, PARAMETERS)
+        more["device"] = models.available_device(device, PARAMETERS)
     first, channels = None, None
     if isinstance(plan.autoencoder, Stage):
         first = _arguments(plan.autoencoder, data, more)
@@ -353,12 +345,12 @@ def prepare(plan: TrainingPlan, data: Data, *, progress: bool) -> Prepared:
 
 def _loaded(trained: Trained, data: Data, progress: bool) -> Downscaler:
     """Load a model that another one builds on."""
-    model = load_model(trained.location, data, progress=progress)
+    model = models.load_model(trained.location, data, progress=progress)
     if isinstance(model, str):
         raise OptionError(
             f"{trained.path}: {model!r} is an interpolation; a trained model is needed there."
         )
-    check_network(model, trained.network, trained.path)
+    models.check_network(model, trained.network, trained.path)
     return model
 
 

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from xdeepr.deepr_compat.configuration import models
 from xdeepr.deepr_compat.configuration.data import Data, Part, open_data
-from xdeepr.deepr_compat.configuration.models import (
-    check_model,
-    chosen_part,
-    forecast,
-    in_files,
-    load_model,
-    named_model,
-    note_unused,
-    quiet_hub,
-)
 from xdeepr.deepr_compat.configuration.reading import read_configuration
 from xdeepr.deepr_compat.configuration.schema import (
     Configuration,
@@ -152,13 +143,13 @@ def _planned(config: Source) -> tuple[Configuration, TrainingPlan | None]:
         note(line)
     plan = plan_training(configuration)
     training, sampling = configuration.training_configuration, configuration.sampling
-    named, key = named_model(configuration)
+    named, key = models.named_model(configuration)
     if plan is not None and named is not None:
         raise OptionError(
             f"{key} names a model, but training_parameters ask for a training: drop one."
         )
     if named is not None:
-        note_unused(configuration, key)
+        models.note_unused(configuration, key)
     elif plan is None and sampling:
         section = sampling[-1].section_name
         raise OptionError(f"{section}.model is missing: name a folder, or train a model.")
@@ -206,7 +197,7 @@ class _Run:
         with noted(self.notes):
             statics = None if plan is None else plan.stage.statics
             data = open_data(self.configuration.data_configuration, statics=statics)
-            parts = [(task, chosen_part(data, task)) for task in _tasks(self.configuration)]
+            parts = [(task, models.chosen_part(data, task)) for task in _tasks(self.configuration)]
             self.check_places(parts)
         if plan is None:
             with noted(self.notes):
@@ -222,7 +213,7 @@ class _Run:
         if plan is not None and plan.repository is not None:
             from xdeepr.models.hub import push_to_hub
 
-            with quiet_hub(self.progress):
+            with models.quiet_hub(self.progress):
                 push_to_hub(trained, plan.repository, private=plan.private)
 
     def check_places(self, parts: list[tuple[Sampling, Part]]) -> None:
@@ -241,7 +232,7 @@ class _Run:
         for task, part in parts:
             folder = self.folder(task)
             if isinstance(task, InferenceConfiguration):  # the forecast has the times of the input
-                paths = [folder / name for name, _ in in_files(part.lr, task)]
+                paths = [folder / name for name, _ in models.in_files(part.lr, task)]
             else:
                 assert isinstance(task, ValidationConfiguration)
                 paths = planned_files(task, folder)
@@ -255,19 +246,19 @@ class _Run:
         ending = "evaluation" if isinstance(task, ValidationConfiguration) else "predictions"
         if self.plan is not None:
             return self.plan.folder.with_name(f"{self.plan.folder.name}-{ending}")
-        return Path(f"{Path(str(named_model(self.configuration)[0])).name}-{ending}")
+        return Path(f"{Path(str(models.named_model(self.configuration)[0])).name}-{ending}")
 
     def loaded(self, data: Data) -> Downscaler | str:
         """Load the model that is named."""
         training = self.configuration.training_configuration
-        name, key = named_model(self.configuration)
+        name, key = models.named_model(self.configuration)
         assert name is not None  # `_planned` looked
         parameters = None if training is None else training.training_parameters
-        model = load_model(name, data, parameters, progress=self.progress)
+        model = models.load_model(name, data, parameters, progress=self.progress)
         if isinstance(model, str):
             return model
         if training is not None:
-            check_model(model, training, key)
+            models.check_model(model, training, key)
         if model.card.kind == "autoencoder":
             raise OptionError(f"{key}: {name} is an autoencoder, which does not downscale.")
         return model
@@ -280,11 +271,11 @@ class _Run:
         if training is not None and training.trained is not None:
             scheduler = training.part("scheduler")
         with noted(self.notes):
-            out = forecast(self.model, part, task, scheduler, data.statics)
+            out = models.forecast(self.model, part, task, scheduler, data.statics)
         folder, overwrite = self.folder(task), self.overwrite or task.overwrite
         if isinstance(task, InferenceConfiguration):
             text = "downscaling" if self.progress else None
-            for name, ds in in_files(out, task):
+            for name, ds in models.in_files(out, task):
                 path = write_file(ds, folder / name, overwrite=overwrite, progress=text)
                 self.written.append(path)
             return
