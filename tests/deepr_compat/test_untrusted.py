@@ -67,7 +67,7 @@ def test_infinity_where_a_library_writes_it(tmp_path):
     assert read_json(file, infinite=("low",)) == {
         "low": float("-inf"), "inner": {"low": float("inf")},
     }  # fmt: skip
-    with pytest.raises(CheckpointError, match="'low' is inf"):
+    with pytest.raises(CheckpointError, match="'low' is -inf"):
         read_json(file)
 
 
