@@ -235,15 +235,11 @@ def _add_downscale(commands: Any) -> None:
     command.add_argument("--tile", type=int, help="edge of the network's windows in HR pixels")
     command.add_argument("--overlap", type=int, help="HR pixels that neighbouring tiles share")
     command.add_argument("--batch-size", type=int, help="tiles in one network call")
-    command.add_argument(
-        "--period", choices=("day", "month", "year"), help="write a netCDF file for each period"
-    )
-    command.add_argument(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="go on where a run of the same command stopped (.zarr and --period; the default)",
-    )
+    text = "write a netCDF file for each period"
+    command.add_argument("--period", choices=("day", "month", "year"), help=text)
+    action = argparse.BooleanOptionalAction
+    text = "go on where a run of the same command stopped (.zarr and --period; the default)"
+    command.add_argument("--resume", action=action, default=True, help=text)
     _add_common(command)
 
 
@@ -252,9 +248,8 @@ def _add_fit(commands: Any) -> None:
     command.add_argument("lr", metavar="LR", type=Path, help="file of the predictors")
     command.add_argument("hr", metavar="HR", type=Path, help="file of the labels on the HR grid")
     command.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="checkpoint")
-    command.add_argument(
-        "--model", default="ddpm", help='kind of model, such as "regression" or "swin2sr"'
-    )
+    text = 'kind of model, such as "regression" or "swin2sr"'
+    command.add_argument("--model", default="ddpm", help=text)
     command.add_argument("--base", type=Path, help="checkpoint of a deterministic model below")
     command.add_argument("--autoencoder", type=Path, help='checkpoint, for --model "latent"')
     command.add_argument(
@@ -266,12 +261,10 @@ def _add_fit(commands: Any) -> None:
     command.add_argument("--by-month", action="store_true", help="one for each month")
     _add_inputs(command)
     command.add_argument("--variables", nargs="+", metavar="NAME", help="labels to learn")
-    command.add_argument(
-        "--validation", type=float, default=0.15, help="held-out part, from the end of the period"
-    )
-    command.add_argument(
-        "--max-time", type=_duration, help='greatest duration: seconds, or for example "15min"'
-    )
+    text = "held-out part, from the end of the period"
+    command.add_argument("--validation", type=float, default=0.15, help=text)
+    text = 'greatest duration: seconds, or for example "15min"'
+    command.add_argument("--max-time", type=_duration, help=text)
     command.add_argument("--max-steps", type=int, help="greatest number of steps")
     command.add_argument("--epochs", type=int, help="greatest number of epochs")
     command.add_argument("--batch-size", type=int, default=32, help="windows in a batch")
@@ -290,13 +283,11 @@ def _add_verify(commands: Any) -> None:
     command.add_argument("forecast", metavar="FORECAST", type=Path, help="downscaled file")
     command.add_argument("reference", metavar="REFERENCE", type=Path, help="the truth")
     command.add_argument("--predictor", metavar="LR", type=Path, help="file that was downscaled")
-    command.add_argument(
-        "--baseline", default="bicubic", help=f"what to beat: {', '.join(METHODS)}, none, or a file"
-    )
+    text = f"the field to beat: {', '.join(METHODS)}, none, or a file"
+    command.add_argument("--baseline", default="bicubic", help=text)
     names = ", ".join(f"{name} ({entry.long_name})" for name, entry in METRICS.items())
-    command.add_argument(
-        "--metrics", nargs="+", metavar="NAME", help=f"scores other than the usual: {names}"
-    )
+    text = f"scores other than the usual: {names}"
+    command.add_argument("--metrics", nargs="+", metavar="NAME", help=text)
     command.add_argument("--out", type=Path, help="file for the scores: .nc or .zarr")
     _add_common(command)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import dask
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from xdeepr import cf
@@ -183,6 +184,5 @@ def in_bounded_blocks(
     }
 
 
-def _period(index: object) -> str:
-    first, last = str(index[0]), str(index[-1])  # type: ignore[index]
-    return f"{first} to {last}, {len(index)} times"  # type: ignore[arg-type]
+def _period(index: pd.Index) -> str:
+    return f"{index[0]} to {index[-1]}, {len(index)} times"

@@ -71,8 +71,7 @@ def energy_score(
     >>> energy_score(ensemble, truth, ["wind"]).item()
     2.5
     """
-    if weights is None:
-        weights = xr.DataArray(1.0)
+    weights = xr.DataArray(1.0) if weights is None else weights
     plain, corrected = _energy_scores(forecast, reference, weights, list(dims), member_dim)
     return corrected if fair else plain
 
@@ -88,12 +87,11 @@ def _energy_scores(
         forecast = forecast.chunk(dict.fromkeys([member_dim, *dims], -1))
     if reference.chunks is not None:
         reference = reference.chunk(dict.fromkeys(dims, -1))
-    weights = weights.broadcast_like(reference)
     plain, fair = xr.apply_ufunc(
         _scores_of_vectors,
         forecast,
         reference,
-        weights,
+        weights.broadcast_like(reference),
         input_core_dims=[[member_dim, *dims], dims, dims],
         output_core_dims=[[], []],
         kwargs={"components": len(dims)},
