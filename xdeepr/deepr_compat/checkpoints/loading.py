@@ -88,7 +88,7 @@ def from_deepr(
     name : str, optional
         Name of the model. Default: the last part of `source`.
     revision, token, cache_dir, local_files_only
-        As in :func:`xdeepr.models.hub.fetch`.
+        As in :func:`xdeepr.from_hub`.
 
     Returns
     -------
