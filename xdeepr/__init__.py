@@ -43,7 +43,7 @@ _LAZY = {
     "run": "xdeepr.deepr_compat",
     "verify": "xdeepr.verification",
 }
-_SUBMODULES = ("datasets", "plotting", "synthetic")
+_SUBMODULES = ("datasets", "io", "plotting", "synthetic", "testing")
 
 __all__ = [
     "DeeprDataArrayAccessor",
@@ -59,12 +59,14 @@ __all__ = [
     "fit",
     "from_deepr",
     "from_hub",
+    "io",
     "load",
     "nest",
     "plotting",
     "push_to_hub",
     "run",
     "synthetic",
+    "testing",
     "verify",
 ]
 
