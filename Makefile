@@ -34,9 +34,10 @@ install: $(STAMP)  ## make or update the environment in .venv
 demo: $(STAMP)  ## downscale an example offline: scores, a CF netCDF and a picture
 	$(BIN)/xdeepr demo
 
-# One thread per worker: two-thread torch slows down fourfold when workers share the cores.
+# One thread per worker: two-thread torch slows down fourfold when workers share the cores. Files keep
+# the order of tests/conftest.py, long ones first.
 test: $(STAMP)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff, mypy and docstrings
 	$(BIN)/ruff check $(LINTED)

@@ -15,6 +15,8 @@ from xdeepr.cli import main
 from xdeepr.demo import run_demo
 from xdeepr.synthetic import SyntheticClimate
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG"
 
 

@@ -12,6 +12,8 @@ import xarray as xr
 
 import xdeepr
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 OPTIONS = doctest.REPORT_ONLY_FIRST_FAILURE
 WITH_EXAMPLES = [

@@ -27,6 +27,10 @@ def score_table(scores: xr.Dataset, *, baseline: str | None = None) -> str:
     baseline : str, optional
         Default: the one that `verify` noted in ``attrs["baseline"]``; without one, no such column.
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     OptionError
