@@ -26,7 +26,7 @@ class PublishedUNet(nn.Module):
         (``class_embed_type="timestep"``); "positional": sinusoids with the longest period of 24
         hours (``class_embed_type="identity"``).
     label_scale : float
-        Factor on the noise label. The noise label of these networks is the number of the timestep itself.
+        Factor on the noise label, which for these networks is the number of the timestep itself.
     north_first : bool
         Whether the weights belong to fields whose first row is the northernmost, as DeepR's are.
         Fields come and go with ascending rows all the same.
