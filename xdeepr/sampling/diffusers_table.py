@@ -161,7 +161,6 @@ _CONSISTENCY = (
 _CLASSES = "it works on classes (tokens), not on numbers"
 _INVERSE = "it runs from a clean field to noise"
 
-#: diffusers class -> why it is not used
 REFUSED: dict[str, str] = {
     "LCMScheduler": _CONSISTENCY,
     "CMStochasticIterativeScheduler": _CONSISTENCY,
@@ -184,9 +183,9 @@ REFUSED: dict[str, str] = {
     "HeliosScheduler": "it is made for video whose resolution grows from stage to stage",
     "HeliosDMDScheduler": "it is made for video whose resolution grows from stage to stage",
 }
+"""Class of diffusers -> why it is not used."""
 
 _OBJECT = "an object with a state would be shared by all tasks"
-#: option -> values that may be given (none: not at all), and why no other
 REFUSED_OPTIONS: dict[str, tuple[tuple[Any, ...], str]] = {
     "variance_type": (
         (None, "fixed_small", "fixed_small_log", "fixed_large"),
@@ -198,3 +197,4 @@ REFUSED_OPTIONS: dict[str, tuple[tuple[Any, ...], str]] = {
     "solver_p": ((None,), _OBJECT),
     "tau_func": ((None,), _OBJECT),
 }
+"""Option -> values that may be given (none: not at all), and why no other."""

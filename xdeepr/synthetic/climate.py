@@ -116,7 +116,7 @@ class SyntheticClimate:
         north = self.south + self.shape[0] * self.resolution
         if self.resolution <= 0 or self.south < -90 or north > 90:
             raise OptionError(
-                f"Latitudes {self.south} to {north} at resolution {self.resolution} are not on the "
+                f"latitudes {self.south} to {north} at resolution {self.resolution} are not on the "
                 "globe: give a positive resolution and a domain between the poles."
             )
         if not 0 < self.land_fraction < 1:
@@ -338,7 +338,7 @@ def _observed(lr: xr.Dataset, lattice: Lattice) -> tuple[Times, Array]:
     """Return times and values of an LR field on the lattice's blocks, after checking it."""
     if "t2m" not in lr:
         raise VariableError(
-            f"No 't2m' among {list(lr.data_vars)}: rename the LR temperature to it."
+            f"no 't2m' among {list(lr.data_vars)}: rename the LR temperature to it."
         )
     field, dims = lr["t2m"], _DIMS[1:]
     if field.attrs.get("units") != "K":
@@ -382,7 +382,7 @@ def _times(time: npt.ArrayLike) -> Times:
         times = np.atleast_1d(np.asarray(time, dtype="datetime64[ns]"))
     except (TypeError, ValueError) as error:
         raise AxisError(
-            f"The times cannot be read as datetime64 ({error}): give them in the standard calendar."
+            f"the times cannot be read as datetime64 ({error}): give them in the standard calendar."
         ) from error
     if np.isnat(times).any():
         raise AxisError("A time is missing (NaT): drop it.")
