@@ -56,21 +56,26 @@ def store(model: Downscaler, name: str | None = None) -> tuple[Path, str]:
 
     The folder's name is by default the digest.
     """
-    cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    # beside its place and renamed: the folder appears whole or not at all
-    with tempfile.TemporaryDirectory(prefix=".storing-", dir=cache) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         saved = save(model, Path(scratch) / "model")
         digest = load_card(saved)[1]
-        folder = cache / (name or digest)
-        if not (folder / CARD).is_file():
-            try:
-                saved.rename(folder)
-            except OSError:  # another process was first, or left a folder without a card
-                if not (folder / CARD).is_file():
-                    shutil.rmtree(folder, ignore_errors=True)
-                    saved.rename(folder)
+        folder = cache_folder() / (name or digest)
+        if not (folder / CARD).is_file():  # a cache that has the model may be read-only
+            _move_in(saved, folder)
     return folder, digest
+
+
+def _move_in(saved: Path, folder: Path) -> None:
+    """Bring a saved model to its place in the cache; it appears whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".storing-", dir=folder.parent) as beside:
+        staged = Path(shutil.copytree(saved, Path(beside) / "model"))
+        try:
+            staged.rename(folder)
+        except OSError:  # another process was first, or left a folder without a card
+            if not (folder / CARD).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                staged.rename(folder)
 
 
 def cache_folder() -> Path:
