@@ -65,6 +65,16 @@ def test_python_m_xdeepr() -> None:
     assert result.stdout.strip() == f"xdeepr {xdeepr.__version__}"
 
 
+def test_reading_the_command_line_loads_nothing_that_computes() -> None:
+    """The help lists the scores; their registry is plain data."""
+    code = (
+        "import sys\nfrom xdeepr.cli import _parser\n_parser()\n"
+        "print(*{'torch', 'dask.array', 'xskillscore', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 @pytest.mark.parametrize(
     "command",
     ["", "upscale", "downscale lr.nc", "downscale lr.nc out.nc", "fit lr.nc hr.nc",
