@@ -36,7 +36,7 @@ from xdeepr.deepr_compat.configuration.workflow import check
 from xdeepr.errors import OptionError
 from xdeepr.networks import NETWORKS
 from xdeepr.sampling.schedules import as_schedule
-from xdeepr.training.recipes import RECIPES
+from xdeepr.training.recipes import CLASS_NAMES, RECIPES
 
 PARAMETERS = "training_configuration.training_parameters"
 MODEL = "training_configuration.model_configuration"
@@ -138,6 +138,14 @@ def test_every_architecture_is_a_network_with_keywords() -> None:
         keywords = network_keywords(found.network)
         assert keywords and "in_channels" not in keywords
         assert not set(found.without_effect) & {"block_out_channels", "embed_dim"}
+
+
+def test_fit_knows_the_same_classes_by_the_same_names() -> None:
+    """`fit(network={"name": ...})` and a configuration mean one network by one class."""
+    ours = {bare: known.network for bare, known in ARCHITECTURES.items()}
+    # "UNet" and "Swin2SR" are names of our own networks too, and need no entry in fit's table
+    assert {bare: ours[bare] for bare in CLASS_NAMES} == CLASS_NAMES
+    assert set(ours) - set(CLASS_NAMES) == {"unet", "swin2sr"} <= set(NETWORKS)
 
 
 # --- names and keywords that are wrong ----------------------------------------------------
